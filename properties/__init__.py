@@ -1,0 +1,1 @@
+"""What must hold: generators of cases and monitors of runs."""

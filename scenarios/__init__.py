@@ -1,0 +1,1 @@
+"""The front door: named scenarios and the command line."""

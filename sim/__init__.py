@@ -1,0 +1,1 @@
+"""The simulated world: choices, virtual time, network, workers, faults."""
