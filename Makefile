@@ -1,0 +1,60 @@
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+LOCK_ARGS ?=
+
+BIN := $(VENV)/bin
+LOCK := requirements/dev.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+UV := uv==0.13.9
+
+.PHONY: demo test lint lint-format lint-rules lint-types lint-layers venv lock clean
+
+demo: venv  ## run the demonstration
+	@$(BIN)/windtunnel demo
+
+test: venv  ## run the tests; ARGS="-k name" goes on to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: lint-format lint-rules lint-types lint-layers
+
+lint-format: venv
+	@$(BIN)/ruff format --check .
+
+lint-rules: venv
+	@$(BIN)/ruff check .
+
+lint-types: venv
+	@$(BIN)/mypy
+
+lint-layers: venv
+	@$(BIN)/lint-imports --no-logo
+
+venv: $(VENV)/.installed
+
+# Two stamps, so that an edit of pyproject.toml does not fetch everything again.
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# --clear, so that a package that left the lock file leaves the environment too.
+$(VENV)/.locked: $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up $(VENV), which takes a minute the first time"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r $(LOCK)
+	@touch $@
+
+# Keeps the pins that still fit; LOCK_ARGS=--upgrade moves them all.
+lock:
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --disable-pip-version-check -qq install $(UV)
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --group dev \
+		--generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" $(LOCK_ARGS) \
+		--output-file $(LOCK) pyproject.toml
+
+clean:
+	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+		.windtunnel build dist *.egg-info
+	@find workflow sim properties scenarios tests -name __pycache__ -type d -prune -exec rm -rf {} +
