@@ -31,6 +31,7 @@ lint-layers: venv
 	@$(BIN)/lint-imports --no-logo
 
 venv: $(VENV)/.installed
+	@:
 
 # Two stamps, so that an edit of pyproject.toml does not fetch everything again.
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
