@@ -1,0 +1,49 @@
+"""One handler at a time, in order of arrival, whoever calls and from wherever.
+
+A caller that finds another one at work leaves its message and goes; the one at work takes it
+next.  So no handler ever runs inside another, no caller waits, and a chain of calls never grows
+the stack.  The one lock of the engine is only ever tried, never waited for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+__all__ = ["Mailbox"]
+
+
+class Mailbox:
+    """Runs posted handlers; `idle` whenever none is left, until it says False.
+
+    An exception of a handler or of `idle` goes to `failed`, and the work goes on.
+    """
+
+    def __init__(self, idle: Callable[[], bool], failed: Callable[[Exception], None]) -> None:
+        self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._turn = Lock()
+        self._idle = idle
+        self._failed = failed
+
+    def post(self, handler: Callable[..., None], *args: Any) -> None:
+        """Hand in a message.  It has been handled on return unless somebody is at work."""
+        inbox, turn = self._inbox, self._turn
+        inbox.append((handler, args))
+        # Looking again after the release takes in what came between the last look and it.
+        while inbox and turn.acquire(blocking=False):
+            try:
+                while self._step():
+                    pass
+            finally:
+                turn.release()
+
+    def _step(self) -> bool:
+        try:
+            if not self._inbox:
+                return self._idle()
+            handler, args = self._inbox.popleft()
+            handler(*args)
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises goes to `failed`
+            # As a message of its own: if it raises too, what is left still gets its turn.
+            self._inbox.appendleft((self._failed, (error,)))
+        return True
