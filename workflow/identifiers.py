@@ -1,7 +1,7 @@
 """Identifiers that replay: ULIDs from a clock and a source of bytes that the caller owns.
 
 >>> print(Identifiers().make())
-00000000005VHCDV2ZJ4PK1YJ0
+00000000000000000000000001
 """
 
 from collections.abc import Callable
