@@ -126,8 +126,17 @@ class ExpressionReader:
             return Literal(self.text[start + 1 : first - 1])
         if match := _OPERATOR.match(self.text, start):
             _check_depth(start, depth)
-            return Call(match[1], tuple(self._arguments(start, match, ends, depth)))
+            operator, first = match[1], match.end()
+            return Call(operator, tuple(self._arguments(start, first, operator, ends, depth)))
         return self._plain(start)[0]
+
+    def ends_of_list(self, start: int) -> int:
+        """As `ends`, for expressions in round brackets that start here."""
+        return self._ends_of_call(start, start + 1, "", -1)
+
+    def build_list(self, start: int, ends: int) -> tuple[Expression, ...]:
+        """As `build`, for expressions in round brackets that start here."""
+        return tuple(self._arguments(start, start + 1, "", ends, -1))
 
     def _ends_of_text(self, start: int) -> int:
         end = self.text.find('"', start + 1) + 1
@@ -190,21 +199,22 @@ class ExpressionReader:
         end = start + dead
         if self.text.startswith((", ", ")"), end):
             arity = ARITY[operator]
-            got = "more" if self.text[end] == "," else str(index + 1)
-            message = f"got {got}, expected {operator} with {arity} argument{'s'[: arity - 1]}"
+            got = "more" if self.text[end] == "," else f"only {index + 1}"
+            noun = "argument" if arity == 1 else "arguments"
+            message = f"got {got}, expected {operator} to have {arity} {noun}"
             self.fail(ExpressionError("wrong-arity", end, message))
         else:
             message = (
                 f"got {shown(self.text, end)}, expected a comma and a space or a closing bracket"
-                f" after argument {index + 1} of {operator}"
+                f" after {f'an argument of {operator}' if operator else 'an item'}"
             )
             self.fail(ExpressionError("bad-expression", end, message))
 
     def _arguments(
-        self, start: int, match: re.Match[str], ends: int, depth: int
+        self, start: int, first: int, operator: str, ends: int, depth: int
     ) -> Iterator[Expression]:
         starts, closings = self._starts[start], ends >> 1
-        arity = ARITY.get(match[1])
+        arity = ARITY.get(operator)
         if not starts[0]:
             return
         # The starts from which an end can be reached, from the last argument to the first.
@@ -223,7 +233,7 @@ class ExpressionReader:
                 if self._ends[start + at] << at & follow(index):
                     live[index] |= 1 << at
                 self._spend(follow(index))
-        at = match.end() - start
+        at = first - start
         for index in count():
             layer = min(index, len(starts) - 1)
             leads = self._ends[start + at] << at & follow(layer)
@@ -238,18 +248,18 @@ class ExpressionReader:
         if match := _LIST.match(self.text, start):
             return Literal(parse_words(match[1], start + 1)), match.end()
         end = _plain_end(self.text, start)
+        if start == end:
+            raise ExpressionError(
+                "bad-expression",
+                start,
+                f"got {shown(self.text, start)}, expected a column, an operator or a literal",
+            )
         if self.text.startswith("(", end):
             raise ExpressionError(
                 "bad-expression",
                 start,
                 f"got {short(self.text[start:end])} before a bracket, expected an operator in"
                 f" upper case{hint(self.text[start:end].upper(), ARITY)}",
-            )
-        if start == end:
-            raise ExpressionError(
-                "bad-expression",
-                start,
-                f"got {shown(self.text, start)}, expected a column, an operator or a literal",
             )
         return parse_plain(self.text[start:end], start), end
 
@@ -259,8 +269,8 @@ class ExpressionReader:
             raise ExpressionError(
                 "too-many-readings",
                 0,
-                "got more possible ends of texts than can be told apart, expected fewer double"
-                f" quotes; {_REMEDY}",
+                "got more ways for values to end than can be told apart, expected a shorter text or"
+                f" fewer double quotes; {_REMEDY}",
             )
 
 
