@@ -248,7 +248,7 @@ def _number_or_time(word: str) -> int | float | Timestamp | Duration:
         except OverflowError:
             raise ValueError(f"got {word!r}, expected a year from 1 to 9999 in UTC") from None
         return time
-    if word != "-0" and len(word) < 20 and _INTEGER.fullmatch(word):
+    if word != "-0" and len(word) <= 20 and _INTEGER.fullmatch(word):
         number = int(word)
         if -(2**63) <= number < 2**63:
             return number
