@@ -247,7 +247,8 @@ GOLDEN = {
     " upper case; did you mean 'EQ'?",
     "NOT(label.a, 1)": "wrong-arity: column 12: got more, expected NOT to have 1 argument",
     "EQ(label.a)": "wrong-arity: column 11: got only 1, expected EQ to have 2 arguments",
-    "EQ(label.a,1)": "bad-expression: column 11: got ',1)', expected a comma and a space or a closing"
+    "EQ(label.a,1)": "bad-expression: column 11: got ',1)', expected a comma and a space or a"
+    " closing"
     " bracket after an argument of EQ",
     "GT(builtin.timestamp, 2025-13-01T00:00:00Z)": "bad-time: column 23: got"
     " '2025-13-01T00:00:00Z', expected a date that exists: month must be in 1..12",
