@@ -281,7 +281,8 @@ class InlineRunner:
             self._owner[task].task_event_handler(task, status)
 
     def _known_ids(self) -> dict[ULID, None]:
-        return dict.fromkeys([item.id for item in (*self._states, *self._channels)])
+        tasks = dict.fromkeys(task.id for task in self._states)
+        return tasks | dict.fromkeys(stream.id for stream in self._channels)
 
 
 def _violations(manifest: Manifest, known: dict[ULID, None]) -> Iterator[str]:
