@@ -141,7 +141,7 @@ class Graph(Generic[N]):
         """Put a new node between a parent and all of its children, and return it."""
         if parent not in self._children:
             raise GraphError(f"inject(parent): got {parent!r}, expected a node of the graph")
-        if node in self._children:
+        if node is None or node in self._children:
             raise GraphError(f"inject(node): got {node!r}, expected a node not yet in the graph")
         self.add(node)
         self._children[node] = self._children[parent]

@@ -274,7 +274,7 @@ class Plan(Graph[Node]):
     def clone(self) -> Self:
         """A plan of the same nodes that can be changed without touching this one."""
         twin = super().clone()
-        twin.ids = self.ids
+        twin.ids = {node: self.ids[node] for node in self if node in self.ids}
         return twin
 
     def max_time_range(self) -> TimeRange:
