@@ -30,7 +30,7 @@ UNSET_TEXT: Final = "0001-01-01T00:00:00Z"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):([0-5]\d))",
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))",
     re.ASCII,
 )
 _SECOND: Final = 1_000_000_000
@@ -75,14 +75,18 @@ class Timestamp:
         return f"{text}{'-' if self.offset_minutes < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
+_UNSET: Final = Timestamp.parse(UNSET_TEXT)
+
+
 def format_instant(instant: Timestamp | None) -> str:
     """RFC 3339; an unset instant prints as the first second of year 1."""
     return UNSET_TEXT if instant is None else str(instant)
 
 
 def parse_instant(text: str) -> Timestamp | None:
-    """The instant that `format_instant` printed.  Raises ValueError."""
-    return None if text == UNSET_TEXT else Timestamp.parse(text)
+    """The instant that `format_instant` printed; the unset one in any zone.  Raises ValueError."""
+    instant = Timestamp.parse(text)
+    return None if instant == _UNSET else instant
 
 
 @dataclass(frozen=True, slots=True)
