@@ -11,6 +11,7 @@ from workflow.manifest import Manifest, StreamEventHandler, TaskEventHandler
 from workflow.partition import partition
 from workflow.plan import Plan, PlanError
 from workflow.plan_json import plan_from_json, plan_to_json
+from workflow.plan_reader import plan_from_text
 from workflow.plan_text import plan_to_text
 from workflow.printing import fprint, sprint
 from workflow.results import EndOfStream, Results, WriteClosed
@@ -93,6 +94,7 @@ __all__ = [
     "fprint",
     "partition",
     "plan_from_json",
+    "plan_from_text",
     "plan_to_json",
     "plan_to_text",
     "smallest_limits",

@@ -1,0 +1,122 @@
+"""Plans as a user has them: JSON, JSON Lines with many, or the printed tree.
+
+>>> [named] = read_plans("Limit offset=0 limit=3\\n", name="pasted")
+>>> named.name, len(named.plan)
+('pasted', 1)
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workflow import GraphError, Plan, plan_from_json, plan_from_text
+
+__all__ = ["InputError", "NamedPlan", "Unreadable", "load_plans", "read_plans"]
+
+
+class InputError(ValueError):
+    """An input that cannot be read: where, what was seen, what would be right."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(where, message)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}: {self.args[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPlan:
+    """A plan and what it is called."""
+
+    name: str
+    plan: Plan
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A plan of several that cannot be read, while the others can."""
+
+    name: str
+    rule: str
+    error: InputError
+
+
+def load_plans(place: str, *, shared: bool | None = None) -> Iterator[NamedPlan | Unreadable]:
+    """Every plan in a file, or in the standard input for ``-``.  Raises InputError.
+
+    `shared` says whether equal subtrees of a printed plan are one node or two, where the text
+    does not tell.
+    """
+    try:
+        if place == "-":
+            raw, name, shown = sys.stdin.buffer.read(), "stdin", "stdin"
+        else:
+            raw, name, shown = Path(place).read_bytes(), Path(place).stem, place
+    except OSError as error:
+        raise InputError(place, f"cannot be read ({error.strerror})") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InputError(f"{shown}:{line}", "got bytes that are no UTF-8") from None
+    lines = Path(place).suffix == ".jsonl"
+    return read_plans(text, name=name, shown=shown, lines=lines, shared=shared)
+
+
+def read_plans(
+    text: str,
+    *,
+    name: str,
+    shown: str | None = None,
+    lines: bool = False,
+    shared: bool | None = None,
+) -> Iterator[NamedPlan | Unreadable]:
+    """The plans in a text: JSON if it begins with ``{``, one on each line with `lines`."""
+    shown = shown or name
+    if not text.lstrip().startswith("{") and not lines:
+        yield _named(name, shown, lambda: NamedPlan(name, plan_from_text(text, shared=shared)))
+        return
+    if not lines:
+        try:
+            json.loads(text)
+        except ValueError as error:
+            # Several objects, one a line, whatever the file is called.
+            lines = isinstance(error, json.JSONDecodeError) and error.msg == "Extra data"
+        except RecursionError:
+            pass
+    if not lines:
+        yield _read_json(text, name, shown)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield _read_json(line, name, f"{shown}:{number}")
+
+
+def _read_json(text: str, name: str, shown: str) -> NamedPlan | Unreadable:
+    try:
+        value: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        place = (
+            f"{shown}:{error.lineno}:{error.colno}" if "\n" in text else f"{shown}:{error.colno}"
+        )
+        return Unreadable(name, "json", InputError(place, f"got no JSON: {error.msg}"))
+    except RecursionError:
+        return Unreadable(name, "json", InputError(shown, "got JSON nested too deeply"))
+    query = ""
+    if isinstance(value, dict) and "plan" in value:
+        name = value["name"] if isinstance(value.get("name"), str) else name
+        query = value["query"] if isinstance(value.get("query"), str) else ""
+        value = value["plan"]
+    return _named(name, shown, lambda: NamedPlan(name, plan_from_json(value), query))
+
+
+def _named(name: str, shown: str, read: Any) -> NamedPlan | Unreadable:
+    try:
+        named: NamedPlan = read()
+    except GraphError as error:
+        return Unreadable(name, error.rule, InputError(shown, str(error)))
+    return named
