@@ -56,11 +56,11 @@ class StrictRunner:
         """See `workflow.Runner`."""
         self.calls.append("unregister")
         self._maybe_refuse("unregister_manifest")
-        self.manifests.remove(manifest)
         for task in manifest.tasks:
             self._move(task, TaskStatus(TaskState.CANCELLED))
         for stream in manifest.streams:
             self.stream(stream, StreamState.CLOSED)
+        self.manifests.remove(manifest)
 
     def listen(self, stream: Stream, writer: RecordWriter) -> None:
         """See `workflow.Runner`."""

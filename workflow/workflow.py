@@ -186,6 +186,7 @@ class Workflow:
         try:
             runner.listen(self.results_stream, self.results)
         except BaseException:
+            self._closed = True
             runner.unregister_manifest(self.manifest)
             raise
 
