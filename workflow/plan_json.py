@@ -8,6 +8,7 @@ Plan of 1 node
 """
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,11 +35,16 @@ from workflow.plan import (
     TopK,
     VectorAggregation,
 )
-from workflow.times import TimeRange, Timestamp
+from workflow.times import TimeRange, Timestamp, parse_instant
 
 __all__ = ["node_to_json", "plan_from_json", "plan_to_json"]
 
 Json = Any  # what the json module gives and takes
+
+# Values come from outside: they may be nested too deep for the ordinary repr.
+_REPR: Final = reprlib.Repr()
+_REPR.maxlist = _REPR.maxdict = 20
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 100
 
 _MAX_U32: Final = 2**32 - 1
 _MAX_I64: Final = 2**63 - 1
@@ -77,7 +83,11 @@ def plan_from_json(value: Json, *, where: str = "plan") -> Plan:
 
 
 def plan_to_json(plan: Plan) -> Json:
-    """Write an acyclic plan: nodes in pre-order, numbered so unless all have distinct ids."""
+    """Write a plan: nodes in pre-order, numbered so unless all have distinct ids.
+
+    Raises CycleError for one that is not acyclic.
+    """
+    plan.check_acyclic()
     nodes = list(plan.preorder())
     numbers = {node: index for index, node in enumerate(nodes)}
     if all(node in plan.ids for node in nodes) and len(
@@ -114,7 +124,7 @@ class _Field:
 
 
 def _error(where: str, seen: object, expected: str) -> PlanError:
-    shown = repr(seen)
+    shown = _REPR.repr(seen)
     return PlanError(
         "json",
         where,
@@ -131,7 +141,7 @@ def _some(names: Iterable[object]) -> str:
 
 def _nearest(name: object, names: Iterable[str]) -> str:
     listed = list(names)
-    close = difflib.get_close_matches(str(name), listed, 1)
+    close = difflib.get_close_matches(name, listed, 1) if isinstance(name, str) else []
     return f"one of {', '.join(listed)}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
@@ -199,7 +209,7 @@ def _instant(value: Json, where: str) -> Timestamp | None:
     if value is None:
         return None
     try:
-        return Timestamp.parse(_text(value, where))
+        return parse_instant(_text(value, where))
     except ValueError as error:
         raise _wrap(where, error) from None
 
@@ -234,7 +244,7 @@ def _printed(parse: Callable[[str], Any]) -> Callable[[Json, str], Any]:
 
 
 def _stream_ids(value: Json, where: str) -> tuple[int, ...] | None:
-    return None if value is None else _many(_integer(-_MAX_I64, _MAX_I64))(value, where)
+    return None if value is None else _many(_ANY_INTEGER)(value, where)
 
 
 def _target(value: Json, where: str) -> Any:
