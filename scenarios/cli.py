@@ -21,6 +21,8 @@ __all__ = ["main"]
 BAD_INPUT: Final = 2
 OUR_BUG: Final = 70
 
+_SHARING: Final = "ambiguous-sharing"
+
 _PARTITION_EXAMPLES = """\b
 Examples:
   windtunnel partition plan.json
@@ -56,7 +58,8 @@ def partition_command(plan: str, as_json: bool, shared: bool | None) -> None:
         try:
             if isinstance(each, Unreadable):
                 refused = True
-                _refuse(each.name, each.rule, str(each.error), as_json=as_json)
+                hint = " (here: --shared or --separate)" if each.rule == _SHARING else ""
+                _refuse(each.name, each.rule, str(each.error) + hint, as_json=as_json)
             elif as_json:
                 click.echo(json.dumps(_as_json(each), ensure_ascii=False))
             else:

@@ -4,11 +4,13 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Final
 
 from scenarios.inputs import NamedPlan, read_plans
 from sim.inline import InlineRunner
 from workflow import Identifiers, Options, Task, Workflow, plan_to_text
+from workflow.plan import DataObjScan
 from workflow.trace import Recorder, Trace
 
 __all__ = ["show_demo"]
@@ -21,7 +23,8 @@ _MARKS: Final = {
     "Cancelled": "x",
     "Failed": "!",
 }
-_WIDTH: Final = 60
+_WIDTH: Final = 60  # columns of the timeline
+_PLAN_LINES: Final = 9
 
 
 def show_demo(say: Callable[[str], object]) -> Trace:
@@ -38,8 +41,11 @@ def show_demo(say: Callable[[str], object]) -> Trace:
 
     say(f"query      {named.query}")
     say("plan")
-    for line in plan_to_text(named.plan).splitlines():
+    lines = plan_to_text(named.plan).splitlines()
+    for line in lines[:_PLAN_LINES]:
         say(f"  {line if len(line) <= _WIDTH + 20 else line[: _WIDTH + 17] + '...'}")
+    if len(lines) > _PLAN_LINES:
+        say(f"  ... {len(lines) - _PLAN_LINES} more lines")
     lanes = Counter(task.lane for task in workflow.tasks)
     streams = len(workflow.manifest.streams)
     say(
@@ -64,9 +70,11 @@ def show_demo(say: Callable[[str], object]) -> Trace:
 
 
 def _name(task: Task) -> str:
-    """What the task does, from its leaf up."""
+    """What the task does first."""
     *_, leaf = task.fragment.preorder()
-    return f"{leaf.kind}" if leaf.kind == task.fragment.root().kind else f"{task.lane} {leaf.kind}"
+    if isinstance(leaf, DataObjScan):
+        return f"scan {PurePosixPath(leaf.location).parent}/ {leaf.section}"
+    return leaf.kind
 
 
 def _timeline(trace: Trace, task: int, per_column: int) -> str:
