@@ -1,5 +1,6 @@
 """Plans as JSON: nothing is lost on the way, and what is wrong is named."""
 
+import copy
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -383,14 +384,14 @@ def test_whatever_happens_to_a_real_plan_it_is_read_or_refused_in_words(
         if change == "drop":
             del holder[key]
         elif change == "double" and isinstance(holder, list):
-            holder.append(holder[key])
+            holder.append(copy.deepcopy(holder[key]))
         elif change == "double":
-            holder[str(key) + "s"] = holder[key]
+            holder[str(key) + "s"] = copy.deepcopy(holder[key])
         elif change == "cut" and isinstance(holder[key], str):
             at = data.draw(st.integers(0, len(holder[key])))
             holder[key] = holder[key][:at] + data.draw(st.sampled_from(["", '"', ")", ", "]))
         else:
-            holder[key] = data.draw(st.sampled_from(STRANGE))
+            holder[key] = copy.deepcopy(data.draw(st.sampled_from(STRANGE)))
     try:
         plan = plan_from_json(value)
     except GraphError as error:
