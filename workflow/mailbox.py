@@ -8,15 +8,18 @@ the stack.  The one lock of the engine is only ever tried, never waited for.
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Mailbox"]
+
+_MAX_RAISED: Final = 5  # one of a handler and four of `failed`, which is called four times
 
 
 class Mailbox:
     """Runs posted handlers; `idle` whenever none is left, until it says False.
 
-    An exception of a handler or of `idle` goes to `failed`, and the work goes on.
+    An exception of a handler or of `idle` goes to `failed`, and the work goes on.  So does one
+    of `failed` itself, which may get further the next time; the fifth in a row is dropped.
     """
 
     def __init__(self, idle: Callable[[], bool], failed: Callable[[Exception], None]) -> None:
@@ -24,6 +27,7 @@ class Mailbox:
         self._turn = Lock()
         self._idle = idle
         self._failed = failed
+        self._raised = 0  # in a row
 
     def post(self, handler: Callable[..., None], *args: Any) -> None:
         """Hand in a message.  It has been handled on return unless somebody is at work."""
@@ -43,7 +47,12 @@ class Mailbox:
                 return self._idle()
             handler, args = self._inbox.popleft()
             handler(*args)
+            self._raised = 0
         except Exception as error:  # noqa: BLE001 - whatever a handler raises goes to `failed`
             # As a message of its own: if it raises too, what is left still gets its turn.
-            self._inbox.appendleft((self._failed, (error,)))
+            self._raised += 1
+            if self._raised < _MAX_RAISED:
+                self._inbox.appendleft((self._failed, (error,)))
+            else:
+                self._raised = 0
         return True
