@@ -41,7 +41,7 @@ class Results:
         self._on_close = on_close
         self._capacity = capacity
         self._slot: deque[pa.RecordBatch] = deque()
-        self._decision: dict[str, object] = {}
+        self._decision: dict[str, tuple[object]] = {}
         self._watchers: deque[Callable[[], None]] = deque()
 
     def offer(self, batch: "pa.RecordBatch") -> bool:
@@ -59,7 +59,7 @@ class Results:
 
         Raises the error that ended the results, or EndOfStream; both again on each later call.
         """
-        decision = self._decision.get("how")
+        decision = self._decision.get("how", (None,))[0]
         if isinstance(decision, Exception):
             raise decision
         if decision is _CLOSED:
@@ -70,7 +70,11 @@ class Results:
             if decision is _END:
                 raise EndOfStream from None
             return None
-        self._wake()
+        try:
+            self._wake()
+        except BaseException:  # a watcher's: the record is for the next call
+            self._slot.appendleft(batch)
+            raise
         return batch
 
     def watch(self, wake: Callable[[], None]) -> None:
@@ -79,9 +83,11 @@ class Results:
 
     def close(self) -> None:
         """Say that nothing will be read any more.  Idempotent; the workflow then stops."""
-        if self._decide(_CLOSED):
+        try:
+            self._decide(_CLOSED)
+        finally:
             self._slot.clear()
-        self._on_close()
+            self._on_close()
 
     @property
     def ended(self) -> bool:
@@ -97,7 +103,8 @@ class Results:
         return self._decide(_END)
 
     def _decide(self, how: object) -> bool:
-        if self._decision.setdefault("how", how) is not how:
+        mine = (how,)  # told apart by identity: the same end may be asked for twice
+        if self._decision.setdefault("how", mine) is not mine:
             return False
         self._wake()
         return True
