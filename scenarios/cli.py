@@ -21,7 +21,11 @@ __all__ = ["main"]
 BAD_INPUT: Final = 2
 OUR_BUG: Final = 70
 
-_SHARING: Final = "ambiguous-sharing"
+# What the engine's advice to a programmer means here.
+_HINTS: Final = {
+    "ambiguous-sharing": " (here: --shared or --separate)",
+    "ambiguous-text": " (here: --no-quotes)",
+}
 
 _PARTITION_EXAMPLES = """\b
 Examples:
@@ -46,20 +50,26 @@ def cli() -> None:
     help="Equal subtrees of a printed plan are one node, or several.  Without either, a plan that"
     " could be both is refused.",
 )
-def partition_command(plan: str, as_json: bool, shared: bool | None) -> None:
+@click.option(
+    "--quotes/--no-quotes",
+    default=True,
+    help="Texts in a printed plan may hold double quotes.  They print unescaped, so a line with"
+    " several texts may have more than one reading; with --no-quotes it has one.",
+)
+def partition_command(plan: str, as_json: bool, shared: bool | None, quotes: bool) -> None:
     """Cut PLAN into tasks and print the workflow.
 
     PLAN is a file, or - for the standard input: a plan as JSON, JSON Lines with many, or the
     tree that the real system prints.
     """
     refused = False
-    plans = list(load_plans(plan, shared=shared))
+    plans = list(load_plans(plan, shared=shared, quotes=quotes))
     for each in plans:
         try:
             if isinstance(each, Unreadable):
                 refused = True
-                hint = " (here: --shared or --separate)" if each.rule == _SHARING else ""
-                _refuse(each.name, each.rule, str(each.error) + hint, as_json=as_json)
+                message = str(each.error) + _HINTS.get(each.rule, "")
+                _refuse(each.name, each.rule, message, as_json=as_json)
             elif as_json:
                 click.echo(json.dumps(_as_json(each), ensure_ascii=False))
             else:

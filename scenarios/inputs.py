@@ -45,11 +45,13 @@ class Unreadable:
     error: InputError
 
 
-def load_plans(place: str, *, shared: bool | None = None) -> Iterator[NamedPlan | Unreadable]:
+def load_plans(
+    place: str, *, shared: bool | None = None, quotes: bool = True
+) -> Iterator[NamedPlan | Unreadable]:
     """Every plan in a file, or in the standard input for ``-``.  Raises InputError.
 
-    `shared` says whether equal subtrees of a printed plan are one node or two, where the text
-    does not tell.
+    Where a printed plan leaves it open, `shared` says whether equal subtrees are one node or
+    two, and ``quotes=False`` that no text in it holds a double quote.
     """
     try:
         if place == "-":
@@ -64,7 +66,7 @@ def load_plans(place: str, *, shared: bool | None = None) -> Iterator[NamedPlan 
         line = raw[: error.start].count(b"\n") + 1
         raise InputError(f"{shown}:{line}", "got bytes that are no UTF-8") from None
     lines = Path(place).suffix == ".jsonl"
-    return read_plans(text, name=name, shown=shown, lines=lines, shared=shared)
+    return read_plans(text, name=name, shown=shown, lines=lines, shared=shared, quotes=quotes)
 
 
 def read_plans(
@@ -74,11 +76,16 @@ def read_plans(
     shown: str | None = None,
     lines: bool = False,
     shared: bool | None = None,
+    quotes: bool = True,
 ) -> Iterator[NamedPlan | Unreadable]:
     """The plans in a text: JSON if it begins with ``{``, one on each line with `lines`."""
     shown = shown or name
     if not text.lstrip().startswith("{") and not lines:
-        yield _named(name, shown, lambda: NamedPlan(name, plan_from_text(text, shared=shared)))
+        yield _named(
+            name,
+            shown,
+            lambda: NamedPlan(name, plan_from_text(text, shared=shared, quotes=quotes)),
+        )
         return
     if not lines:
         try:

@@ -17,6 +17,7 @@ What holds for any Runner and any order of events:
 Sources: semantics 4 and 5; where this departs from the reference, `docs/departures.md` says why.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
@@ -401,11 +402,14 @@ class Workflow:
 
     def _check_can_finish(self) -> None:
         check_diamonds(self.tasks)
+        counts = Counter(task.lane for task in self.tasks)
         limits = {lane: getattr(self.options, _LIMIT_OPTIONS[lane]) for lane in LANES}
-        if all(limit < 1 for limit in limits.values()):
+        # As many tokens as tasks are as good as no limit.
+        binding = [lane for lane in LANES if 0 < limits[lane] < counts[lane]]
+        if not binding:
             return
-        smallest = smallest_limits(self.tasks, both=all(limit > 0 for limit in limits.values()))
-        for lane in LANES:
-            least = getattr(smallest, lane)
-            if 0 < limits[lane] < least:
+        smallest = smallest_limits(self.tasks, both=len(binding) == len(LANES))
+        for lane in binding:
+            least = min(getattr(smallest, lane), counts[lane])
+            if limits[lane] < least:
                 raise LimitTooSmall(_LIMIT_OPTIONS[lane], limits[lane], least)

@@ -1,0 +1,150 @@
+"""Virtual time: SimPy's environment with integer ticks, chosen ties and honest endings.
+
+A tick is a microsecond.  Events due at one tick are a tie; who goes first is a choice, keyed by
+the event's name.  With `slack`, an event may also come up to that many ticks later than it asked
+for.  Time never runs backwards, and no float ever reaches the heap.
+
+What differs from SimPy: an exception comes through as it was raised, not rebuilt; a step budget
+ends a livelock; a process that waits says for what, so that a run in which nothing is due can
+say who is stuck; `close` ends what still waits, in the order in which it was begun.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any, Final
+
+import simpy
+from simpy.core import EmptySchedule
+from simpy.events import NORMAL, URGENT, Event, EventPriority
+
+from sim.choices import Choices
+
+__all__ = ["Clock", "Process", "StepBudgetExceeded", "Waiting"]
+
+# How finely a tie is broken.  Two events may still draw alike: then the older goes first.
+TIE_LEVELS: Final = 8
+
+Process = Generator[Event, Any, None]
+
+
+class StepBudgetExceeded(Exception):
+    """The run took more steps than it may: `args` is the budget."""
+
+    def __str__(self) -> str:
+        return f"the run was not over after {self.args[0]:,} steps"
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A process, and what it waits for."""
+
+    name: str
+    what: str
+
+
+class Clock(simpy.Environment):
+    """Runs processes in virtual time.  ``now`` is an integer."""
+
+    def __init__(self, choices: Choices, *, slack: int = 0, max_steps: int = 2_000_000) -> None:
+        super().__init__()
+        self.choices: Final = choices
+        self.steps = 0
+        self._slack = slack
+        self._max_steps = max_steps
+        self._now = 0
+        self._heap: list[tuple[int, int, int, Event]] = []
+        self._urgent: deque[Event] = deque()
+        self._generators: dict[str, Process] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._names: dict[str, int] = {}
+
+    # SimPy's own interface.
+
+    def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: Any = 0) -> None:
+        """Put an event on the heap.  Raises TypeError for a delay that is no integer."""
+        if type(delay) is not int or delay < 0:
+            raise TypeError(f"schedule(delay): got {delay!r}, expected an integer >= 0")
+        if priority == URGENT and not delay:
+            self._urgent.append(event)
+            return
+        name = getattr(event, "name", "")
+        tie = 0
+        if name:
+            tie = self.choices.index("tie", name, TIE_LEVELS)
+            if self._slack:
+                delay += self.choices.index("slack", name, self._slack + 1)
+        heappush(self._heap, (self._now + delay, tie, next(self._eid), event))
+
+    def step(self) -> None:
+        """Handle the next event."""
+        self.steps += 1
+        if self.steps > self._max_steps:
+            raise StepBudgetExceeded(self._max_steps)
+        if self._urgent:
+            event = self._urgent.popleft()
+        elif self._heap:
+            self._now, _, _, event = heappop(self._heap)
+        else:
+            raise EmptySchedule
+        callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
+        for callback in callbacks:
+            callback(event)
+        if not event._ok and not hasattr(event, "_defused"):
+            raise event._value  # the very exception: SimPy would rebuild it from its args
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is due any more."""
+        return not self._heap and not self._urgent
+
+    # What the world uses.
+
+    def after(self, delay: int, name: str, call: Callable[[], None]) -> None:
+        """Call later.  `name` tells the event's identity to ties."""
+        event = self.named(name)
+        event.callbacks.append(lambda _event: call())
+        event._ok, event._value = True, None
+        self.schedule(event, NORMAL, delay)
+
+    def pause(self, delay: int, name: str) -> Event:
+        """An event for a process to yield: `delay` ticks pass."""
+        event = self.named(name)
+        event._ok, event._value = True, None
+        self.schedule(event, NORMAL, delay)
+        return event
+
+    def named(self, name: str) -> Event:
+        """An event with an identity, to be triggered by whoever knows it."""
+        event = _NamedEvent(self)
+        event.name = name
+        return event
+
+    def spawn(self, name: str, generator: Process) -> None:
+        """Begin a process.  What it raises comes out of `step`, as it was raised."""
+        count = self._names[name] = self._names.get(name, 0) + 1
+        name = f"{name}#{count}" if count > 1 else name
+        self._generators[name] = generator
+        self.process(self._run(name, generator))
+
+    def _run(self, name: str, generator: Process) -> Process:
+        try:
+            yield from generator
+        finally:
+            self._generators.pop(name, None)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The processes that are not over, in the order in which they were begun."""
+        return list(self._generators)
+
+    def close(self) -> None:
+        """End what still waits, in the order in which it was begun."""
+        generators, self._generators = list(self._generators.values()), {}
+        for generator in generators:
+            generator.close()
+
+
+class _NamedEvent(Event):
+    name: str
