@@ -16,7 +16,7 @@ first).  A stream holds one batch: a sender that finds it full is Blocked until 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -39,6 +39,7 @@ from workflow import (
 )
 from workflow.plan import DataObjScan, Limit, Node, PointersScan, ScanSet
 from workflow.results import EndOfStream, Results
+from workflow.runner import manifest_violations
 from workflow.trace import RecordedResults
 
 __all__ = ["InlineRunner", "Stuck"]
@@ -82,13 +83,13 @@ class InlineRunner:
         self._channels: dict[Stream, _Channel] = {}
         self._stream_owner: dict[Stream, Manifest] = {}
         self._running: dict[Task, _Execution] = {}
-        self._queue: deque[Task] = deque()
+        self._queue: dict[Task, None] = {}  # started and not over, in order
 
     # The Runner protocol.
 
     def register_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
-        violations = list(_violations(manifest, self._known_ids()))
+        violations = list(manifest_violations(manifest, self._known_ids()))
         if violations:
             raise ManifestRefused(tuple(violations))
         self._manifests[manifest] = None
@@ -104,10 +105,14 @@ class InlineRunner:
     def unregister_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
         if manifest not in self._manifests:
-            raise UnknownManifest((str(manifest.id),))
+            unknown = (
+                *(str(task.id) for task in manifest.tasks if task not in self._states),
+                *(str(stream.id) for stream in manifest.streams if stream not in self._channels),
+            )
+            raise UnknownManifest(unknown or (str(manifest.id),))
         del self._manifests[manifest]
         for task in manifest.tasks:
-            self._running.pop(task, None)
+            self._forget(task)
             self._set(task, TaskStatus(TaskState.CANCELLED))
         for stream in manifest.streams:
             self._close(stream)
@@ -131,16 +136,16 @@ class InlineRunner:
         if unknown:
             raise UnknownTask(unknown)
         for task in tasks:
-            if self._states[task] is TaskState.CREATED:
-                self._queue.append(task)
+            if self._states.get(task) is TaskState.CREATED:
+                self._queue[task] = None
                 self._set(task, TaskStatus(TaskState.PENDING))
 
     def cancel(self, tasks: Sequence[Task]) -> None:
         """See `workflow.Runner`."""
-        for task in tasks:
-            if task in self._states and not self._states[task].terminal:
-                self._end(task, TaskStatus(TaskState.CANCELLED))
         unknown = tuple(str(task.id) for task in tasks if task not in self._states)
+        for task in tasks:
+            if not self._is_over(task):
+                self._end(task, TaskStatus(TaskState.CANCELLED))
         if unknown:
             raise UnknownTask(unknown)
 
@@ -161,13 +166,9 @@ class InlineRunner:
     def step(self) -> bool:
         """Let every task take one turn; False if none could move."""
         moved = False
-        for _ in range(len(self._queue)):
-            task = self._queue.popleft()
-            if self._states.get(task, TaskState.CANCELLED).terminal:
-                continue
-            moved |= self._turn(task)
-            if not self._states.get(task, TaskState.CANCELLED).terminal:
-                self._queue.append(task)
+        for task in list(self._queue):
+            if task in self._queue:  # nobody has ended it meanwhile
+                moved |= self._turn(task)
         return moved
 
     def _turn(self, task: Task) -> bool:
@@ -218,6 +219,8 @@ class InlineRunner:
         channel = self._channels[stream]
         if channel.state is StreamState.IDLE:
             self._report(stream, StreamState.OPEN)
+            if task not in self._running:  # whoever was told has ended it
+                return True
         try:
             taken = self._offer(channel, batch)
         except WriteClosed:
@@ -238,7 +241,7 @@ class InlineRunner:
         if channel.writer is not None:
             return channel.writer.offer(batch)
         reader = channel.reader
-        if reader is None or self._states[reader].terminal:
+        if reader is None or self._is_over(reader):
             return True  # nobody reads it any more
         if channel.slot is not None:
             return False
@@ -260,54 +263,38 @@ class InlineRunner:
                     rows = range(first, min(first + self.batch_rows, self.rows_per_scan))
                     yield pa.record_batch([[name] * len(rows), list(rows)], schema=SCHEMA)
 
+    # Handlers may call the runner again: after each event, what was known may be gone.
+
     def _end(self, task: Task, status: TaskStatus) -> None:
-        self._running.pop(task, None)
+        self._forget(task)
         for stream in task.sink_streams():
             self._close(stream)
         self._set(task, status)
+
+    def _forget(self, task: Task) -> None:
+        self._running.pop(task, None)
+        self._queue.pop(task, None)
+
+    def _is_over(self, task: Task) -> bool:
+        return self._states.get(task, TaskState.CANCELLED).terminal
 
     def _close(self, stream: Stream) -> None:
         self._report(stream, StreamState.CLOSED)
 
     def _report(self, stream: Stream, state: StreamState) -> None:
-        channel = self._channels[stream]
-        if channel.state not in (state, StreamState.CLOSED):
+        channel = self._channels.get(stream)
+        if channel is not None and channel.state not in (state, StreamState.CLOSED):
             channel.state = state
             self._stream_owner[stream].stream_event_handler(stream, state)
 
     def _set(self, task: Task, status: TaskStatus) -> None:
-        if not self._states[task].terminal:
+        if not self._is_over(task):
             self._states[task] = status.state
             self._owner[task].task_event_handler(task, status)
 
     def _known_ids(self) -> dict[ULID, None]:
         tasks = dict.fromkeys(task.id for task in self._states)
         return tasks | dict.fromkeys(stream.id for stream in self._channels)
-
-
-def _violations(manifest: Manifest, known: dict[ULID, None]) -> Iterator[str]:
-    seen = dict(known)
-    items: tuple[Stream | Task, ...] = (*manifest.streams, *manifest.tasks)
-    for item in items:
-        if not int(item.id):
-            yield f"{item}: got the zero id, expected another"
-        if item.id in seen:
-            yield f"{item}: got an id that is known already, expected a new one"
-        seen[item.id] = None
-    ours = dict.fromkeys(manifest.streams)
-    ends: tuple[tuple[str, Callable[[Task], Iterator[Stream]]], ...] = (
-        ("reader", Task.source_streams),
-        ("sender", Task.sink_streams),
-    )
-    for role, streams_of in ends:
-        taken: dict[Stream, Task] = {}
-        for task in manifest.tasks:
-            for stream in streams_of(task):
-                if stream not in ours:
-                    yield f"{task}: its {stream} is not in the manifest"
-                if stream in taken:
-                    yield f"{stream}: got {taken[stream]} and {task} as its {role}, expected one"
-                taken[stream] = task
 
 
 def _limit(task: Task) -> int | None:
