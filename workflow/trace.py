@@ -10,7 +10,8 @@ details of its kind.  ``m0`` is the first manifest, ``m0/t3`` its task 3 in the 
 kind                subject   details
 ==================  ========  ====================================================================
 manifest            m         tenant, actor, streams (count), tasks (fragment, lane, max_time_range,
-                              sources and sinks as stream indices, children as task indices)
+                              sources and sinks as stream indices, -1 for one that is not in
+                              the manifest, children as task indices)
 call, return        m         method, tasks (indices, of start and cancel), stream (of listen);
                               a return also error: null or its text
 task_event          m/t       before the workflow's handler: state, error, contributing, less_than,
@@ -31,6 +32,7 @@ Batches stand as counts and row identities, never as bytes of a buffer.
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -124,9 +126,11 @@ class Trace:
 
 def _line(value: Any) -> str:
     # NaN is no JSON: a trace that held one could not be read elsewhere.
-    return json.dumps(
+    line = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
+    # Half a surrogate pair, as in the name of a file that is not UTF-8, becomes JSON's own escape.
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def write_trace(out: TextIO, trace: Trace) -> None:
@@ -141,7 +145,7 @@ def read_trace(lines: Iterable[str], *, name: str = "trace") -> Trace:
     where = f"{name}:1"
     if header.get("format") != FORMAT:
         raise TraceError(where, f"format: got {header.get('format')!r}, expected {FORMAT!r}")
-    if header.get("version") != FORMAT_VERSION:
+    if type(header.get("version")) is not int or header["version"] != FORMAT_VERSION:
         raise TraceError(
             where, f"version: got {header.get('version')!r}, expected {FORMAT_VERSION}"
         )
@@ -169,11 +173,22 @@ def read_trace(lines: Iterable[str], *, name: str = "trace") -> Trace:
 def _object(numbered: tuple[int, str], name: str) -> dict[str, Any]:
     number, line = numbered
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{name}:{number}", f"got a line that is no JSON ({error})") from None
     if not isinstance(value, dict):
         raise TraceError(f"{name}:{number}", f"got {line.strip()[:60]!r}, expected an object")
+    return value
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number of JSON")
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{word} is not a number that a float can hold")
     return value
 
 
@@ -234,10 +249,7 @@ class Recorder:
 
     def register_manifest(self, manifest: Manifest) -> None:
         """Record the manifest, and hand on one whose handlers record."""
-        name = f"m{len(self._manifests)}"
-        self._manifests[manifest] = name
-        self._tasks.update({task: (name, i) for i, task in enumerate(manifest.tasks)})
-        self._streams.update({stream: (name, i) for i, stream in enumerate(manifest.streams)})
+        name = self._manifests.setdefault(manifest, f"m{len(self._manifests)}")
         self.record("manifest", name, **self._describe(manifest))
 
         def task_event(task: Task, status: TaskStatus) -> None:
@@ -250,9 +262,15 @@ class Recorder:
             self.record("stream_event", self._subject(stream), state=str(state))
             manifest.stream_event_handler(stream, state)
 
-        twin = replace(manifest, task_event_handler=task_event, stream_event_handler=stream_event)
-        self._twins[manifest] = twin
+        # One twin for all tries: the Runner may know it from the first.
+        twin = self._twins.setdefault(
+            manifest,
+            replace(manifest, task_event_handler=task_event, stream_event_handler=stream_event),
+        )
         self._call(name, "register_manifest", {}, lambda: self._runner.register_manifest(twin))
+        # Only now: what is refused may have tasks and streams of another manifest.
+        self._tasks.update({task: (name, i) for i, task in enumerate(manifest.tasks)})
+        self._streams.update({stream: (name, i) for i, stream in enumerate(manifest.streams)})
 
     def unregister_manifest(self, manifest: Manifest) -> None:
         """Record the call."""
@@ -326,10 +344,13 @@ class Recorder:
                         _instant(task.max_time_range.start),
                         _instant(task.max_time_range.end),
                     ],
-                    "sources": [streams[stream] for stream in task.source_streams()],
-                    "sinks": [streams[stream] for stream in task.sink_streams()],
+                    # A manifest may be wrong: the Runner will say so.
+                    "sources": [streams.get(stream, -1) for stream in task.source_streams()],
+                    "sinks": [streams.get(stream, -1) for stream in task.sink_streams()],
                     "children": list(
-                        dict.fromkeys(writers[stream] for stream in task.source_streams())
+                        dict.fromkeys(
+                            writers[stream] for stream in task.source_streams() if stream in writers
+                        )
                     ),
                 }
                 for task in manifest.tasks
