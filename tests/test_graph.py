@@ -107,6 +107,12 @@ def test_the_children_of_an_eliminated_node_go_to_its_parent(
     assert "m" not in graph
 
 
+def test_the_parents_of_an_eliminated_node_go_to_the_end_of_its_childrens() -> None:
+    graph = graph_of("q>c p>m m>c r>c")
+    graph.eliminate("m")
+    assert graph.parents("c") == ["q", "r", "p"]
+
+
 def test_an_eliminated_root_leaves_its_children_as_roots() -> None:
     graph = graph_of("m>a m>b")
     graph.eliminate("m")

@@ -472,6 +472,14 @@ def test_c6_a_handler_may_cancel_at_any_event(at: str, who: str) -> None:
         assert sum(f"T{n} {end}" in news for end in ("Completed", "Cancelled")) == 1, news
 
 
+def test_s3_a_task_that_is_cancelled_as_it_opens_its_sink_sends_nothing() -> None:
+    bench = Bench("V10").registered()
+    bench.react = doing(lambda: bench.runner.cancel(bench.named("T2")), at="s1 Open")
+    rows = [row["scan"] for batch in bench.run() for row in batch.to_pylist()]
+    assert rows.count("A#2") == 0
+    assert (rows.count("B#2"), rows.count("C#2")) == (6, 6)
+
+
 def test_c6_a_handler_that_unregisters_while_others_are_cancelled_makes_no_task_unknown() -> None:
     bench = Bench().registered()
     bench.react = doing(lambda: bench.runner.unregister_manifest(bench.manifest), at="T3 Cancelled")

@@ -104,6 +104,15 @@ def test_a_handler_that_raises_does_not_strand_what_comes_after_it() -> None:
     assert [str(error) for error in log.errors] == ["boom"]
 
 
+def test_each_of_many_handlers_that_raise_is_told() -> None:
+    log = Log()
+    for _ in range(20):
+        log.mailbox.post(boom)
+    assert len(log.errors) == 20
+    log.mailbox.post(both, log.mailbox, boom, boom)
+    assert len(log.errors) == 22
+
+
 def test_an_error_is_told_before_the_next_message_is_handled() -> None:
     log: list[str] = []
     mailbox = Mailbox(lambda: False, lambda error: log.append(str(error)))

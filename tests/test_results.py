@@ -409,6 +409,8 @@ def test_watching_before_polling_loses_no_wake_up(first: int, end: str) -> None:
         assert seen != [None] or woken == ["reader"], schedule
         rest = [*seen, polled(slot), polled(slot)]
         assert rest[-1] is EndOfStream or isinstance(rest[-1], Boom), schedule
+        if end == "fail":
+            assert EndOfStream not in rest, schedule
         if end == "finish":
             assert [each for each in rest if each not in (None, EndOfStream)] == [1], schedule
 

@@ -216,6 +216,8 @@ def test_ranges_merge_bound_by_bound(one: TimeRange, other: TimeRange, merged: T
         (at(None, 2), at(1, 1), True),
         (at(None, 2), at(3, 3), False),
         (at(5, None), at(9, 9), False),  # an unset end is year 1, as it prints
+        (at(-9, None), at(-5, -5), False),  # before the epoch too
+        (at(None, -5), at(-9, -7), True),
         (at(None, None), at(None, None), True),
     ],
 )

@@ -411,6 +411,26 @@ def test_whatever_json_holds_reads_back(
     assert twin.digest() == trace.digest()
 
 
+def test_text_that_is_no_utf_8_reads_back() -> None:
+    """As in the name of a file, which Python tells with halves of surrogate pairs."""
+    trace = Trace({"file": b"\xff.dat".decode(errors="surrogateescape")})
+    file = text_of(trace).encode()
+    assert b'{"file":"\\udcff.dat"}' in file
+    assert read_trace(file.decode().splitlines()) == trace
+    assert len(trace.digest()) == 32
+
+
+def test_keys_are_sorted_so_that_the_order_of_details_does_not_count() -> None:
+    one, other = (
+        Trace({}, [Event(0, 7, "k", "m0", details)])
+        for details in ({"b": 1, "a": 2}, {"a": 2, "b": 1})
+    )
+    assert one.digest() == other.digest()
+    assert (
+        text_of(one).splitlines()[1] == '{"a":2,"b":1,"kind":"k","seq":0,"subject":"m0","tick":7}'
+    )
+
+
 def test_equal_runs_have_equal_digests_and_others_have_not() -> None:
     assert recorded().digest() == recorded().digest()
     assert recorded().digest() == recorded(seed="other identifiers").digest()
