@@ -391,7 +391,7 @@ def switches(first: int, steps: int) -> Iterator[list[int]]:
 @pytest.mark.parametrize("first", [0, 1])
 def test_watching_before_polling_loses_no_wake_up(first: int, end: str) -> None:
     """Line by line, with every place at which two threads may change over, up to twice."""
-    for schedule in switches(first, 20):
+    for schedule in switches(first, 30):
         slot = Results()
         seen: list[object] = []
         woken: list[str] = []
