@@ -6,17 +6,21 @@ No method waits for a task: each returns once its request is noted.
 Sources: semantics 6.1 (methods, errors, atomicity) and 7 (which states may follow which).
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ulid import ULID
 
 from workflow.manifest import Manifest
-from workflow.stream import Stream
-from workflow.task import Task
+from workflow.stream import Stream, StreamState
+from workflow.task import Task, TaskState
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "LEGAL_STREAM_MOVES",
+    "LEGAL_TASK_MOVES",
     "AlreadyBound",
     "ManifestRefused",
     "RecordWriter",
@@ -25,7 +29,30 @@ __all__ = [
     "UnknownManifest",
     "UnknownStream",
     "UnknownTask",
+    "manifest_violations",
 ]
+
+# Which state may follow which (semantics 7).  Running may follow itself with another range.
+LEGAL_TASK_MOVES: Final[dict[TaskState, tuple[TaskState, ...]]] = {
+    TaskState.CREATED: (TaskState.PENDING, TaskState.RUNNING, TaskState.CANCELLED),
+    TaskState.PENDING: (TaskState.RUNNING, TaskState.CANCELLED, TaskState.FAILED),
+    TaskState.RUNNING: (
+        TaskState.RUNNING,
+        TaskState.COMPLETED,
+        TaskState.CANCELLED,
+        TaskState.FAILED,
+    ),
+    TaskState.COMPLETED: (),
+    TaskState.CANCELLED: (),
+    TaskState.FAILED: (),
+}
+
+LEGAL_STREAM_MOVES: Final[dict[StreamState, tuple[StreamState, ...]]] = {
+    StreamState.IDLE: (StreamState.OPEN, StreamState.BLOCKED, StreamState.CLOSED),
+    StreamState.OPEN: (StreamState.BLOCKED, StreamState.CLOSED),
+    StreamState.BLOCKED: (StreamState.OPEN, StreamState.CLOSED),
+    StreamState.CLOSED: (),
+}
 
 
 class RunnerError(Exception):
@@ -132,3 +159,29 @@ class Runner(Protocol):
 
         Raises UnknownTask after cancelling those that are known.
         """
+
+
+def manifest_violations(manifest: Manifest, known: Collection[ULID]) -> Iterator[str]:
+    """What a Runner that knows the ids `known` has to refuse in a manifest, if anything."""
+    seen = dict.fromkeys(known)
+    items: tuple[Stream | Task, ...] = (*manifest.streams, *manifest.tasks)
+    for item in items:
+        if not int(item.id):
+            yield f"{item}: got the zero id, expected another"
+        if item.id in seen:
+            yield f"{item}: got an id that is known already, expected a new one"
+        seen[item.id] = None
+    ours = dict.fromkeys(manifest.streams)
+    ends: tuple[tuple[str, Callable[[Task], Iterator[Stream]]], ...] = (
+        ("reader", Task.source_streams),
+        ("sender", Task.sink_streams),
+    )
+    for role, streams_of in ends:
+        taken: dict[Stream, Task] = {}
+        for task in manifest.tasks:
+            for stream in streams_of(task):
+                if stream not in ours:
+                    yield f"{task}: its {stream} is not in the manifest"
+                if stream in taken:
+                    yield f"{stream}: got {taken[stream]} and {task} as its {role}, expected one"
+                taken[stream] = task
