@@ -6,7 +6,7 @@ Start reports Pending before it returns, Cancel reports closed sinks and then Ca
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from workflow import (
     ContributingTimeRange,
@@ -18,16 +18,7 @@ from workflow import (
     TaskState,
     TaskStatus,
 )
-
-S: Final = TaskState
-LEGAL: Final[dict[TaskState, tuple[TaskState, ...]]] = {
-    S.CREATED: (S.PENDING, S.RUNNING, S.CANCELLED),
-    S.PENDING: (S.RUNNING, S.CANCELLED, S.FAILED),
-    S.RUNNING: (S.RUNNING, S.COMPLETED, S.CANCELLED, S.FAILED),
-    S.COMPLETED: (),
-    S.CANCELLED: (),
-    S.FAILED: (),
-}
+from workflow.runner import LEGAL_TASK_MOVES
 
 
 class StrictRunner:
@@ -134,7 +125,7 @@ class StrictRunner:
             pending[place]()
 
     def _move(self, task: Task, status: TaskStatus) -> bool:
-        if status.state not in LEGAL[self.states[task]]:
+        if status.state not in LEGAL_TASK_MOVES[self.states[task]]:
             return False
         if status.state.terminal and self.close_sinks:
             for stream in task.sink_streams():

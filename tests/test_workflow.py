@@ -845,7 +845,9 @@ def test_events_from_eight_threads_end_in_one_consistent_state() -> None:
         lock = threading.Lock()
 
         def work() -> None:
-            while not done.is_set():
+            for _ in range(100_000):
+                if done.is_set():
+                    return
                 with lock:
                     pending, runner.pending = runner.pending, []
                     live = [t for t, s in runner.states.items() if s is S.PENDING][1:2]
@@ -859,7 +861,7 @@ def test_events_from_eight_threads_end_in_one_consistent_state() -> None:
                 if states(workflow).count("O") == 64:
                     done.set()
 
-        threads = [threading.Thread(target=work) for _ in range(8)]
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:

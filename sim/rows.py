@@ -1,0 +1,208 @@
+"""The rows of a simulated run: known in advance, each traceable to its scan.
+
+A scan gives `rows_per_scan` rows, row 0 first.  Its times spread evenly over the scan's range,
+newest first, or oldest first where the plan asks for the oldest.  So what a run should read is
+known, and a row lost or doubled on the way shows by its name.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import pyarrow as pa
+
+from sim.scenario import Workload
+from workflow import Task
+from workflow.plan import (
+    Batching,
+    DataObjScan,
+    Limit,
+    Node,
+    PointersScan,
+    ScanSet,
+    TopK,
+)
+
+__all__ = ["Fragment", "Record", "Scan", "row_names", "scans_of"]
+
+SCHEMA: Final = pa.schema([("scan", pa.string()), ("row", pa.int64())])
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Where rows come from."""
+
+    name: str
+    rows: int
+    start: int | None  # nanoseconds; None: the rows have no known time
+    end: int | None
+    ascending: bool
+
+    def time(self, row: int) -> int | None:
+        """When a row is from."""
+        if self.start is None or self.end is None:
+            return None
+        step = (self.end - self.start) * row // max(self.rows - 1, 1)
+        return self.start + step if self.ascending else self.end - step
+
+    def records(self, batch_rows: int) -> Iterator["Record"]:
+        """All rows, a batch after the other."""
+        for low in range(0, self.rows, batch_rows):
+            yield Record(((self, low, min(low + batch_rows, self.rows)),))
+
+
+class Record:
+    """A batch of rows as pieces of scans: (scan, first row, row behind the last)."""
+
+    def __init__(self, pieces: tuple[tuple[Scan, int, int], ...]) -> None:
+        self.pieces: Final = pieces
+        self.rows: Final = sum(high - low for _, low, high in pieces)
+
+    @cached_property
+    def batch(self) -> pa.RecordBatch:
+        """The same as Arrow data."""
+        names = [scan.name for scan, low, high in self.pieces for _ in range(low, high)]
+        rows = [row for _, low, high in self.pieces for row in range(low, high)]
+        return pa.record_batch([names, rows], schema=SCHEMA)
+
+    def head(self, rows: int) -> "Record":
+        """The first rows."""
+        pieces = []
+        for scan, low, high in self.pieces:
+            if rows <= 0:
+                break
+            pieces.append((scan, low, min(high, low + rows)))
+            rows -= high - low
+        return Record(tuple(pieces))
+
+    def tail(self, skip: int) -> "Record":
+        """All but the first rows."""
+        pieces = []
+        for scan, low, high in self.pieces:
+            cut = min(skip, high - low)
+            skip -= cut
+            if low + cut < high:
+                pieces.append((scan, low + cut, high))
+        return Record(tuple(pieces))
+
+
+def row_names(batch: pa.RecordBatch) -> list[str]:
+    """The rows of a batch by name, runs as ``scan:first-last``."""
+    names: list[str] = []
+    run: tuple[str, int, int] | None = None
+    for scan, row in zip(
+        batch.column("scan").to_pylist(), batch.column("row").to_pylist(), strict=True
+    ):
+        if run and run[0] == scan and run[2] + 1 == row:
+            run = (scan, run[1], row)
+            continue
+        if run:
+            names.append(f"{run[0]}:{run[1]}-{run[2]}")
+        run = (scan, row, row)
+    if run:
+        names.append(f"{run[0]}:{run[1]}-{run[2]}")
+    return names
+
+
+def scans_of(task: Task, name: str, workload: Workload, *, ascending: bool) -> list[Scan]:
+    """What the task reads from storage; `name` is the task's."""
+    found: list[Scan] = []
+    for node in task.fragment.preorder():
+        targets: Iterable[Node] = node.targets if isinstance(node, ScanSet) else (node,)
+        for target in targets:
+            if isinstance(target, DataObjScan | PointersScan):
+                bounds = target.max_time_range
+                found.append(
+                    Scan(
+                        f"{name}.{len(found)}",
+                        workload.rows_per_scan,
+                        None if bounds.start is None else bounds.start.ns,
+                        None if bounds.end is None else bounds.end.ns,
+                        ascending,
+                    )
+                )
+    return found
+
+
+class Fragment:
+    """What a task does to rows here: it merges, keeps the newest or oldest, skips and limits.
+
+    A breaker collects everything before it gives one batch.  A TopK over times keeps its K rows
+    by (time, scan, row), so that its answer does not depend on the order of arrival.
+    """
+
+    def __init__(self, task: Task) -> None:
+        nodes = list(task.fragment.preorder())
+        limits = [node for node in nodes if isinstance(node, Limit)]
+        self._skip = sum(node.skip for node in limits)
+        self._left: int | None = min((node.fetch for node in limits), default=None)
+        tops = [node for node in nodes if isinstance(node, TopK)]
+        self.top: TopK | None = tops[0] if tops else None
+        self._collects = any(node.breaker for node in nodes)
+        self._kept: list[tuple[int, str, int, Scan]] = []
+        self._pieces: list[tuple[Scan, int, int]] = []
+        outermost = next(node for node in nodes if not isinstance(node, Batching))
+        self.reports = isinstance(outermost, TopK) and outermost.k > 0
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more can come out."""
+        return self._left == 0 and not self._collects
+
+    def push(self, record: Record) -> Record | None:
+        """Take a batch; gives what comes out at once."""
+        if not self._collects:
+            return self._limited(record)
+        if self.top is not None and self.top.k:
+            self._keep(record, self.top)
+        else:
+            self._pieces.extend(record.pieces)
+        return None
+
+    def finish(self) -> Record | None:
+        """All input has ended; gives what was collected."""
+        if not self._collects:
+            return None
+        pieces = self._pieces or [
+            (scan, row, row + 1)
+            for _, _, row, scan in sorted(self._kept, key=lambda kept: kept[1:3])
+        ]
+        record = self._limited(Record(_joined(pieces)))
+        return record if record is not None and record.rows else None
+
+    def bound(self) -> int | None:
+        """The time that a row must beat to matter, once K rows are kept; else None."""
+        if self.top is None or len(self._kept) < self.top.k:
+            return None
+        _, _, row, scan = self._kept[-1]
+        return scan.time(row)
+
+    def _keep(self, record: Record, top: TopK) -> None:
+        sign = 1 if top.ascending else -1
+        for scan, low, high in record.pieces:
+            for row in range(low, high):
+                time = scan.time(row)
+                self._kept.append((sign * time if time is not None else 0, scan.name, row, scan))
+        self._kept.sort(key=lambda kept: kept[:3])
+        del self._kept[top.k :]
+
+    def _limited(self, record: Record) -> Record | None:
+        if self._skip:
+            cut = min(self._skip, record.rows)
+            self._skip -= cut
+            record = record.tail(cut)
+        if self._left is not None:
+            record = record.head(self._left)
+            self._left -= record.rows
+        return record if record.rows else None
+
+
+def _joined(pieces: Iterable[tuple[Scan, int, int]]) -> tuple[tuple[Scan, int, int], ...]:
+    joined: list[tuple[Scan, int, int]] = []
+    for scan, low, high in pieces:
+        if joined and joined[-1][0] is scan and joined[-1][2] == low:
+            joined[-1] = (scan, joined[-1][1], high)
+        else:
+            joined.append((scan, low, high))
+    return tuple(joined)
