@@ -5,7 +5,7 @@ is the tamest and a choice among them is a choice of one.  The tables are made w
 only: the same on every machine, whatever its floating-point library.
 
 >>> Exponential(mean=1_000).table()[:3], len(Uniform(low=5, high=9).table())
-((15, 47, 81), 32)
+((15, 48, 81), 32)
 """
 
 from dataclasses import dataclass
@@ -58,8 +58,8 @@ class Uniform:
     high: int
 
     def table(self) -> tuple[int, ...]:
-        """Evenly spaced."""
-        span = self.high - self.low
+        """Evenly spaced, both ends included as far as there are points."""
+        span = self.high - self.low + 1
         return tuple(self.low + span * (2 * i + 1) // (2 * POINTS) for i in range(POINTS))
 
 
