@@ -5,13 +5,11 @@ the event's name.  With `slack`, an event may also come up to that many ticks la
 for.  Time never runs backwards, and no float ever reaches the heap.
 
 What differs from SimPy: an exception comes through as it was raised, not rebuilt; a step budget
-ends a livelock; a process that waits says for what, so that a run in which nothing is due can
-say who is stuck; `close` ends what still waits, in the order in which it was begun.
+ends a livelock; who still waits when nothing is due is known by name; `close` ends what still waits, in the order in which it was begun.
 """
 
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
@@ -21,7 +19,7 @@ from simpy.events import NORMAL, URGENT, Event, EventPriority
 
 from sim.choices import Choices
 
-__all__ = ["Clock", "Process", "StepBudgetExceeded", "Waiting"]
+__all__ = ["Clock", "Process", "StepBudgetExceeded"]
 
 # How finely a tie is broken.  Two events may still draw alike: then the older goes first.
 TIE_LEVELS: Final = 8
@@ -36,14 +34,6 @@ class StepBudgetExceeded(Exception):
         return f"the run was not over after {self.args[0]:,} steps"
 
 
-@dataclass(slots=True)
-class Waiting:
-    """A process, and what it waits for."""
-
-    name: str
-    what: str
-
-
 class Clock(simpy.Environment):
     """Runs processes in virtual time.  ``now`` is an integer."""
 
@@ -53,12 +43,14 @@ class Clock(simpy.Environment):
         self.steps = 0
         self._slack = slack
         self._max_steps = max_steps
+        self._tick = 0
         self._now = 0
         self._heap: list[tuple[int, int, int, Event]] = []
         self._urgent: deque[Event] = deque()
         self._generators: dict[str, Process] = {}
-        self._waiting: dict[str, Waiting] = {}
         self._names: dict[str, int] = {}
+        self._failed: tuple[str, Exception] | None = None
+        self.on_failure: Callable[[str, Exception], None] | None = None
 
     # SimPy's own interface.
 
@@ -75,7 +67,7 @@ class Clock(simpy.Environment):
             tie = self.choices.index("tie", name, TIE_LEVELS)
             if self._slack:
                 delay += self.choices.index("slack", name, self._slack + 1)
-        heappush(self._heap, (self._now + delay, tie, next(self._eid), event))
+        heappush(self._heap, (self._tick + delay, tie, next(self._eid), event))
 
     def step(self) -> None:
         """Handle the next event."""
@@ -85,14 +77,20 @@ class Clock(simpy.Environment):
         if self._urgent:
             event = self._urgent.popleft()
         elif self._heap:
-            self._now, _, _, event = heappop(self._heap)
+            self._tick, _, _, event = heappop(self._heap)
+            self._now = self._tick
         else:
             raise EmptySchedule
         callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
         for callback in callbacks:
             callback(event)
+        if self._failed is not None:
+            (name, error), self._failed = self._failed, None
+            if self.on_failure is not None:
+                self.on_failure(name, error)
+            raise error  # as it was raised: SimPy would rebuild it from its args
         if not event._ok and not hasattr(event, "_defused"):
-            raise event._value  # the very exception: SimPy would rebuild it from its args
+            raise event._value
 
     @property
     def idle(self) -> bool:
@@ -100,6 +98,11 @@ class Clock(simpy.Environment):
         return not self._heap and not self._urgent
 
     # What the world uses.
+
+    @property
+    def tick(self) -> int:
+        """The time, as the integer that it is."""
+        return self._tick
 
     def after(self, delay: int, name: str, call: Callable[[], None]) -> None:
         """Call later.  `name` tells the event's identity to ties."""
@@ -131,6 +134,10 @@ class Clock(simpy.Environment):
     def _run(self, name: str, generator: Process) -> Process:
         try:
             yield from generator
+        except Exception as error:  # noqa: BLE001 - raised by the very step it happened in
+            # Not left to the process' own end: that is an event of its own, which a run that
+            # stops now would never see.
+            self._failed = (name, error)
         finally:
             self._generators.pop(name, None)
 

@@ -37,10 +37,10 @@ class Link:
         clock = self._clock
         name = f"{self.name}/{label}"
         delay = clock.choices.ticks("latency", name, self._table) * self.factor + extra
-        due = max(clock.now + delay, self._last)  # never before the one sent earlier
+        due = max(clock.tick + delay, self._last)  # never before the one sent earlier
         self._last = due
         self._queue.append((deliver, args))
-        clock.after(due - clock.now, name, self._arrive)
+        clock.after(due - clock.tick, name, self._arrive)
 
     def cut(self) -> None:
         """Lose the link and everything on it."""

@@ -350,9 +350,9 @@ class Workflow:
             self._runner.unregister_manifest(self.manifest)
         except Exception as error:  # noqa: BLE001 - a Runner may raise anything; closing goes on
             self.close_error = error
-        for call in self._closed_watchers:
-            call()
-        self._closed_watchers.clear()
+        watchers, self._closed_watchers = self._closed_watchers, []
+        for call in watchers:
+            self._mailbox.post(call)  # each on its own: one that raises keeps none from being told
 
     def _watch_closed(self, call: Callable[[], None]) -> None:
         if self._closed:

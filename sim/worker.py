@@ -1,0 +1,685 @@
+"""A simulated worker: slots that run one task at a time each.
+
+A task's life (semantics 6.5): take the sources, report Running, read and send in rounds, close
+the sinks, report the end.  A sink waits until it is bound, then sends one batch after the other,
+each acknowledged once the reader has room for it.  Cancellation is cooperative: a task notices
+it where it waits.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from simpy.events import Event
+
+from sim.network import Link
+from sim.rows import Fragment, Record, Scan, scans_of
+from sim.scenario import Fault, Workload
+from sim.scheduler import Connection, Execution, Scheduler
+from sim.world import World
+from workflow import (
+    ContributingTimeRange,
+    Statistic,
+    Statistics,
+    StreamState,
+    TaskState,
+    TaskStatus,
+    Timestamp,
+    WriteClosed,
+)
+
+__all__ = ["TaskError", "Worker"]
+
+ROWS: Final = Statistic("rows")
+
+_Waits = Generator[Event, Any, None]
+
+
+class TaskError(Exception):
+    """A task failed, as a fault of the scenario says; `args` is the task and the step."""
+
+    def __str__(self) -> str:
+        return f"task {self.args[0]} failed at its {self.args[1]}"
+
+
+class _Stopped(Exception):
+    """The task was cancelled, or its worker is gone."""
+
+
+class Channel:
+    """A stream at its reader: a bounded buffer, and the batch that waits for room."""
+
+    def __init__(self, name: str, job: "Job", capacity: int) -> None:
+        self.name = name
+        self.closed = False
+        self._job = job
+        self._capacity = capacity
+        self._buffer: deque[Record] = deque()
+        self._waiting: deque[tuple[Record, Callable[[bool], None]]] = deque()
+
+    def arrive(self, record: Record, ack: Callable[[bool], None], full: Callable[[], None]) -> None:
+        """A batch is here: `ack(taken)` once it has room or never will, `full` if it waits."""
+        if len(self._buffer) < self._capacity:
+            self._accept(record)
+            ack(True)
+        else:
+            self._waiting.append((record, ack))
+            full()
+
+    def take(self) -> Record | None:
+        """The oldest batch; what waited moves up."""
+        if not self._buffer:
+            return None
+        record = self._buffer.popleft()
+        if self._waiting:
+            waiting, ack = self._waiting.popleft()
+            self._accept(waiting)
+            ack(True)
+        return record
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a batch to take."""
+        return bool(self._buffer)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will come any more."""
+        return self.closed and not self._buffer and not self._waiting
+
+    def drop(self) -> None:
+        """The reader is gone: what waits is refused."""
+        self.closed = True
+        waiting, self._waiting = self._waiting, deque()
+        for _, ack in waiting:
+            ack(False)
+
+    def _accept(self, record: Record) -> None:
+        self._buffer.append(record)
+        self._job.worker.world.peak("peak buffer", len(self._buffer))
+        self._job.wake()
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One batch on its way, as its sender sees it."""
+
+    taken: bool | None = None
+    full: bool = False
+
+
+class Job:
+    """One attempt at a task on a worker."""
+
+    def __init__(self, worker: "Worker", connection: Connection, execution: Execution) -> None:
+        self.worker = worker
+        self.connection = connection
+        self.execution = execution
+        self.name: Final = execution.name
+        self.task: Final = execution.record.task
+        self.waits_for = "its slot"
+        self.stopped = False
+        self.doomed: Fault | None = None  # a failure to come at the next step
+        self.addresses: dict[str, Worker | None] = {}  # by sink; None: the scheduler
+        self.acked = False
+        self.rows = 0
+        self.channels = {
+            source.name: Channel(source.name, self, worker.world.cluster.buffer)
+            for source in execution.record.sources
+        }
+        for name in execution.closed_sources:
+            self.channels[name].closed = True
+        self._links: dict[str, tuple[Link, Link]] = {}
+        self._event: Event | None = None
+        self._step = 0
+        self._sent: dict[str, int] = {}
+
+    # Waiting.
+
+    def wake(self) -> None:
+        """Something changed: look again."""
+        if self._event is not None and not self._event.triggered:
+            self._event.succeed()
+
+    def stop(self) -> None:
+        """Stop where the task waits next."""
+        self.stopped = True
+        self.wake()
+
+    def _wait(self, what: str) -> _Waits:
+        self.waits_for = what
+        self._event = self.worker.world.clock.named(f"wake {self.name}")
+        yield self._event
+        self._event = None
+        self._check()
+
+    def _pause(self, label: str, ticks: int) -> _Waits:
+        self.waits_for = label
+        yield self.worker.world.clock.pause(ticks, f"{label} {self.name}")
+        self._check()
+
+    def _check(self) -> None:
+        if self.stopped:
+            raise _Stopped
+
+    # The task.
+
+    def run(self) -> _Waits:
+        """The whole life of the task."""
+        world = self.worker.world
+        world.record("run", self.name, worker=self.worker.name)
+        try:
+            yield from self._live()
+        except _Stopped:
+            if not world.sound and self.worker.alive:
+                # The reference reports this, and its scheduler refuses it.
+                self._report(TaskStatus(TaskState.FAILED, RuntimeError("context canceled")))
+        except TaskError as error:
+            silent = self.doomed is not None and self.doomed.silent
+            self._report(TaskStatus(TaskState.FAILED, None if silent else error))
+        finally:
+            self.waits_for = "nothing"
+            for channel in self.channels.values():
+                channel.drop()
+            self.worker.job_over(self)
+
+    def _live(self) -> _Waits:
+        world = self.worker.world
+        workload = self.worker.workload_of(self.execution)
+        yield from self._take_sources()
+        self._report(TaskStatus(TaskState.RUNNING))
+        self._maybe_fail("start", 0)
+        fragment = Fragment(self.task)
+        top = fragment.top
+        ascending = top.ascending if top is not None else self.worker.ascending(self.execution)
+        for scan in scans_of(self.task, self.execution.record.name, workload, ascending=ascending):
+            yield from self._scan(fragment, scan, workload.batch_rows)
+        for group in self._inputs():
+            while not fragment.done:
+                record = self._take(group)
+                if record is not None:
+                    yield from self._process(fragment, record)
+                elif all(channel.ended for channel in group):
+                    break
+                else:
+                    names = ", ".join(c.name for c in group if not c.ended)
+                    yield from self._wait(f"input from {names}")
+        rest = fragment.finish()
+        if rest is not None:
+            yield from self._send_all(rest)
+        self._maybe_fail("end", -1)
+        for sink in self.execution.record.sinks:
+            self._report_stream(sink.name, StreamState.CLOSED)
+        statistics = Statistics({ROWS: self.rows})
+        self._report(TaskStatus(TaskState.COMPLETED, statistics=statistics))
+        while not self.acked:
+            yield from self._wait("the acknowledgement of its end")
+        world.counts["completed"] += 1
+
+    def _take_sources(self) -> _Waits:
+        """The reference binds its sources one by one, and counts those that are open."""
+        if self.worker.world.sound or not self.channels:
+            return
+        world = self.worker.world
+        for channel in self.channels.values():
+            ticks = world.choices.ticks("bind", f"{self.name}/{channel.name}", (0, 1, 50, 400))
+            if ticks:
+                yield from self._pause("binding", ticks)
+        if all(channel.closed for channel in self.channels.values()):
+            world.counts["hazard H12"] += 1
+            while True:  # its reader never returns
+                yield from self._wait("sources that had all closed before they were bound")
+
+    def _inputs(self) -> list[list[Channel]]:
+        """The channels of each source node, in the order in which the nodes are read."""
+        record = self.execution.record
+        names = {s.stream: s.name for s in record.sources}
+        groups = [
+            [self.channels[names[stream]] for stream in streams]
+            for streams in self.task.sources.values()
+        ]
+        # All shards of a branch read in one order, so the key is what they have in common.
+        senders = [s.sender.name for s in record.sources if s.sender is not None]
+        ordered = []
+        while groups:
+            key = f"{record.entry.name}/{'+'.join(senders)}"
+            ordered.append(groups.pop(self.worker.world.choices.index("node", key, len(groups))))
+        return ordered
+
+    def _take(self, group: list[Channel]) -> Record | None:
+        ready = [channel for channel in group if channel.holds]
+        if not ready:
+            return None
+        key = f"{self.name}/{self._step}"
+        channel = self.worker.world.choices.pick("take", key, ready)
+        record = channel.take()
+        self.worker.world.record(
+            "receive", channel.name, task=self.name, rows=record.rows if record else 0
+        )
+        return record
+
+    def _scan(self, fragment: Fragment, scan: Scan, batch_rows: int) -> _Waits:
+        for record in scan.records(batch_rows):
+            if fragment.done:
+                return
+            yield from self._process(fragment, record)
+
+    def _process(self, fragment: Fragment, record: Record) -> _Waits:
+        world = self.worker.world
+        ticks = world.choices.ticks("work", f"{self.name}/{self._step}", world.work)
+        yield from self._pause("work", ticks * self.worker.factor)
+        self._step += 1
+        self.rows += record.rows
+        self._maybe_fail(f"batch {self._step}", self._step)
+        before = fragment.bound() if fragment.reports else None
+        out = fragment.push(record)
+        if fragment.reports:
+            after = fragment.bound()
+            if after is not None and after != before:
+                self._report_range(after, less_than=bool(fragment.top and fragment.top.ascending))
+        if out is not None:
+            yield from self._send_all(out)
+
+    def _report_range(self, bound: int, *, less_than: bool) -> None:
+        # Rows of the very instant may still win by their other columns.
+        edge = Timestamp(bound + 1 if less_than else bound - 1)
+        self._report(
+            TaskStatus(
+                TaskState.RUNNING, contributing_time_range=ContributingTimeRange(edge, less_than)
+            )
+        )
+
+    def _maybe_fail(self, where: str, place: int) -> None:
+        self._check()
+        record = self.execution.record
+        fault = self.doomed or self.worker.world.faults.met(
+            "task_failure",
+            f"{self.name}/{where}",
+            worker=self.worker.index,
+            task=record.index,
+            workload=self.worker.workload_index(self.execution),
+            place=place,
+        )
+        if fault is not None:
+            self.doomed = fault
+            raise TaskError(self.name, where)
+
+    # Sending.
+
+    def _send_all(self, record: Record) -> _Waits:
+        for sink in self.execution.record.sinks:
+            yield from self._send(sink.name, record)
+
+    def _send(self, name: str, record: Record) -> _Waits:
+        world = self.worker.world
+        while name not in self.addresses:
+            yield from self._wait(f"the reader of {name} to be known")
+        number = self._sent[name] = self._sent.get(name, 0) + 1
+        world.record("send", name, task=self.name, number=number, rows=record.rows)
+        sending = _Sending()
+        there, back = self._link(name)
+
+        def ack(taken: bool) -> None:
+            back.send(f"ack {number}", settle, taken)
+
+        def settle(taken: bool) -> None:
+            sending.taken = taken
+            self.wake()
+
+        def full() -> None:
+            back.send(f"full {number}", hold)
+
+        def hold() -> None:
+            sending.full = True
+            self.wake()
+
+        there.send(f"data {number}", self._arrive, name, record, ack, full)
+        blocked_at: int | None = None
+        while sending.taken is None:
+            if sending.full and blocked_at is None:
+                blocked_at = world.clock.tick
+                self._report_stream(name, StreamState.BLOCKED)
+            yield from self._wait(f"room in {name}" if sending.full else f"an answer on {name}")
+        if blocked_at is not None:
+            world.counts["blocked ticks"] += world.clock.tick - blocked_at
+            self._report_stream(name, StreamState.OPEN)
+
+    def _link(self, name: str) -> tuple[Link, Link]:
+        if name not in self._links:
+            world = self.worker.world
+            links = (
+                Link(world.clock, f"{name}/{self.name}>", world.data),
+                Link(world.clock, f"{name}/{self.name}<", world.data),
+            )
+            for link in links:
+                link.factor = self.worker.link_factor
+            self._links[name] = links
+        return self._links[name]
+
+    def _arrive(
+        self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
+    ) -> None:
+        """At the other end of the data connection."""
+        if not self.worker.alive:
+            return  # the connection died with the sender
+        reader = self.addresses[name]
+        if reader is None:
+            self.worker.offer(name, record, ack, full)
+        elif reader.alive:
+            channel = reader.channel(name)
+            if channel is None or channel.closed:
+                ack(False)
+            else:
+                channel.arrive(record, ack, full)
+
+    # Reporting.
+
+    def _report(self, status: TaskStatus) -> None:
+        scheduler = self.worker.scheduler
+
+        def arrive() -> None:
+            scheduler.on_status(self.connection, self.execution, status)
+            if status.state.terminal:
+                self.connection.to_worker.send(f"acknowledged {self.name}", self._acknowledged)
+
+        self.worker.say(self.connection, f"status {self.name} {status.state}", arrive)
+
+    def _acknowledged(self) -> None:
+        self.acked = True
+        self.wake()
+
+    def _report_stream(self, name: str, state: StreamState) -> None:
+        scheduler = self.worker.scheduler
+        self.worker.say(
+            self.connection,
+            f"stream {name} {state}",
+            lambda: scheduler.on_stream(self.execution, name, state),
+        )
+
+    def bind(self, name: str, reader: "Worker | None") -> None:
+        """Learn where a sink sends to."""
+        if name not in self.addresses:
+            self.addresses[name] = reader
+            self._report_stream(name, StreamState.OPEN)
+            self.wake()
+
+
+class Worker:
+    """Slots, and a connection to the scheduler."""
+
+    def __init__(
+        self,
+        world: World,
+        scheduler: Scheduler,
+        index: int,
+        workloads: "dict[str, tuple[int, Workload, bool]]",
+    ) -> None:
+        self.world: Final = world
+        self.scheduler: Final = scheduler
+        self.index: Final = index
+        self.name: Final = f"w{index}"
+        self.alive = True
+        self.leaving = False
+        self.factor = 1
+        self.link_factor = 1
+        self.connection: Connection | None = None
+        self._workloads = workloads
+        self._idle = world.cluster.slots
+        self._connections = 0
+        self._jobs: dict[str, Job] = {}
+
+    @property
+    def jobs(self) -> list[Job]:
+        """What it runs, oldest first."""
+        return list(self._jobs.values())
+
+    def connect(self) -> None:
+        """Say hello, and ask for a task with each free slot."""
+        self._connections += 1
+        name = self.name if self._connections == 1 else f"{self.name}.{self._connections}"
+        connection = self.connection = self.scheduler.connect(self, name)
+        connection.to_worker.factor = connection.to_scheduler.factor = self.link_factor
+        self.say(connection, "hello", self.scheduler.on_hello, connection)
+        for slot in range(self._idle):
+            self.say(connection, f"ready {slot}", self.scheduler.on_ready, connection)
+
+    def say(
+        self,
+        connection: Connection,
+        label: str,
+        deliver: Callable[..., None],
+        *args: Any,
+        extra: int = 0,
+    ) -> None:
+        """Send to the scheduler; trouble of connections strikes here."""
+        if not self.alive or not connection.alive:
+            return
+        met = self.world.faults.met
+        subject = f"{connection.name}/{label}"
+        if met("connection_cut", subject, worker=self.index):
+            self.cut()
+            return
+        fault = met("half_open", subject, worker=self.index)
+        if fault is not None:
+            self._half_open(connection, fault)
+        fault = met("slow_link", subject, worker=self.index)
+        if fault is not None:
+            self._slow_link(fault)
+        connection.to_scheduler.send(label, deliver, *args, extra=extra)
+
+    # What the scheduler says.
+
+    def on_assign(self, connection: Connection, execution: Execution) -> None:
+        """A task to run: take it, or say that there is no slot."""
+        if not self.alive or not connection.alive:
+            return
+        met = self.world.faults.met
+        refused = met("refused_assignment", execution.name, worker=self.index)
+        if refused or self.leaving or self._idle <= 0:
+            refuse = self.scheduler.on_refuse
+            self.say(connection, f"refuse {execution.name}", refuse, connection, execution)
+            if self._idle > 0 and not self.leaving:
+                self.say(
+                    connection, f"ready after {execution.name}", self.scheduler.on_ready, connection
+                )
+            return
+        self._idle -= 1
+        job = self._jobs[execution.name] = Job(self, connection, execution)
+        lost = met("lost_ack", execution.name, worker=self.index)
+        late = met("late_ack", execution.name, worker=self.index)
+        if not lost:
+            accept = self.scheduler.on_accept
+            extra = late.ticks if late else 0
+            if extra:
+                self.world.clock.after(
+                    extra,
+                    f"late ack {execution.name}",
+                    lambda: self.say(
+                        connection, f"accept {execution.name}", accept, connection, execution
+                    ),
+                )
+            else:
+                self.say(connection, f"accept {execution.name}", accept, connection, execution)
+        self._trouble(job)
+        if self.alive:
+            self.world.clock.spawn(f"task {execution.name}", job.run())
+
+    def on_bind(self, task: str, attempt: int, stream: str, reader: "Worker | None") -> None:
+        """A sink of a task here has a reader now."""
+        for job in self._jobs.values():
+            if job.execution.record.name == task and job.execution.attempt == attempt:
+                job.bind(stream, reader)
+
+    def on_closed(self, stream: str) -> None:
+        """A source of a task here has ended."""
+        channel = self.channel(stream)
+        if channel is not None:
+            channel.closed = True
+            for job in self._jobs.values():
+                if stream in job.channels:
+                    job.wake()
+
+    def on_cancel(self, execution: Execution) -> None:
+        """A task here is not wanted any more."""
+        job = self._jobs.get(execution.name)
+        if job is not None:
+            job.stop()
+
+    # Its own life.
+
+    def job_over(self, job: Job) -> None:
+        """A slot is free again."""
+        if self._jobs.get(job.name) is job:
+            del self._jobs[job.name]
+        if not self.alive:
+            return
+        self._idle += 1
+        connection = self.connection
+        if self.leaving:
+            if not self._jobs and connection is not None:
+                self.say(connection, "goodbye", lambda: self.scheduler.lose(connection, clean=True))
+        elif connection is not None:
+            self.say(connection, f"ready after {job.name}", self.scheduler.on_ready, connection)
+
+    def crash(self, back_after: int) -> None:
+        """Die with everything on it; come back after that many ticks, if not 0."""
+        if not self.alive:
+            return
+        self.alive = False
+        jobs, self._jobs = self.jobs, {}
+        for job in jobs:
+            job.stop()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            # The scheduler notices once the connection breaks.
+            self.world.clock.after(
+                1, f"{connection.name} breaks", lambda: self.scheduler.lose(connection)
+            )
+        if back_after:
+            self.world.clock.after(back_after, f"{self.name} restarts", self._restart)
+
+    def _restart(self) -> None:
+        self.alive = True
+        self._idle = self.world.cluster.slots
+        self.connect()
+
+    def leave(self) -> None:
+        """Take no more tasks, end those that run, and go."""
+        if self.leaving or not self.alive:
+            return
+        self.leaving = True
+        connection = self.connection
+        if not self._jobs and connection is not None:
+            self.say(connection, "goodbye", lambda: self.scheduler.lose(connection, clean=True))
+
+    def cut(self) -> None:
+        """Lose the connection, and with it the tasks; connect anew."""
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        self.scheduler.lose(connection)
+        for job in self.jobs:
+            if job.connection is connection:
+                job.stop()
+        self.world.clock.after(1_000, f"{self.name} reconnects", self._reconnect)
+
+    def _reconnect(self) -> None:
+        if self.alive and self.connection is None and not self.leaving:
+            self.connect()
+
+    def _half_open(self, connection: Connection, fault: Fault) -> None:
+        # Nothing gets lost in silence for ever: who misses a message breaks the connection.
+        connection.to_scheduler.mute = True
+        wait = self.world.cluster.detect
+        self.world.clock.after(
+            wait, f"{connection.name} is missed", lambda: self._missed(connection)
+        )
+        if fault.ticks and fault.ticks < wait:
+            self.world.clock.after(
+                fault.ticks, f"{connection.name} speaks", lambda: self._speaks(connection)
+            )
+
+    def _speaks(self, connection: Connection) -> None:
+        connection.to_scheduler.mute = False
+
+    def _missed(self, connection: Connection) -> None:
+        if connection.alive and connection.to_scheduler.lost and self.connection is connection:
+            self.cut()
+
+    def _slow_link(self, fault: Fault) -> None:
+        self.link_factor = fault.factor
+        if self.connection is not None:
+            self.connection.to_worker.factor = fault.factor
+            self.connection.to_scheduler.factor = fault.factor
+
+    def _trouble(self, job: Job) -> None:
+        """The faults that count the tasks that a worker runs."""
+        met = self.world.faults.met
+        fault = met("slow_worker", job.name, worker=self.index)
+        if fault is not None:
+            self.factor = fault.factor
+        fault = met("worker_leave", job.name, worker=self.index)
+        if fault is not None:
+            self.leave()
+        fault = met("worker_crash", job.name, worker=self.index)
+        if fault is not None:
+            # Some way into the task, not with its very assignment.
+            delay = self.world.choices.ticks("crash", job.name, self.world.work)
+            back = fault.ticks
+            self.world.clock.after(delay, f"{self.name} crashes", lambda: self.crash(back))
+
+    def channel(self, stream: str) -> Channel | None:
+        """A source of a task here."""
+        for job in self._jobs.values():
+            if stream in job.channels and not job.stopped:
+                return job.channels[stream]
+        return None
+
+    def offer(
+        self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
+    ) -> None:
+        """Results have come to the scheduler: hand them to who listens."""
+        writer = self.scheduler.writer_of(name)
+        if writer is None:
+            ack(False)
+            return
+
+        def attempt(*, first: bool) -> None:
+            writer.watch(again)
+            try:
+                taken = writer.offer(record.batch)
+            except WriteClosed:
+                settle(False)
+                return
+            if taken:
+                settle(True)
+            elif first:
+                full()
+
+        settled: list[bool] = []
+
+        def settle(taken: bool) -> None:
+            if not settled:
+                settled.append(taken)
+                ack(taken)
+
+        def again() -> None:
+            if not settled:
+                self.world.clock.after(
+                    0, f"offer {name}", lambda: None if settled else attempt(first=False)
+                )
+
+        attempt(first=True)
+
+    def workload_of(self, execution: Execution) -> Workload:
+        """What the task belongs to."""
+        return self._workloads[execution.record.entry.name][1]
+
+    def workload_index(self, execution: Execution) -> int:
+        """Its place in the scenario."""
+        return self._workloads[execution.record.entry.name][0]
+
+    def ascending(self, execution: Execution) -> bool:
+        """Whether the plan wants the oldest rows first."""
+        return self._workloads[execution.record.entry.name][2]

@@ -1,0 +1,45 @@
+"""What every part of a simulated cluster shares: time, choices, trouble, and the record."""
+
+from collections import Counter
+from typing import Any, Final
+
+from sim.choices import Choices
+from sim.clock import Clock
+from sim.faults import Faults
+from sim.scenario import Scenario
+from workflow.trace import Recorder
+
+__all__ = ["World"]
+
+
+class World:
+    """One run's surroundings.  `recorder` is set once there is a Runner to record."""
+
+    recorder: Recorder
+
+    def __init__(self, scenario: Scenario, choices: Choices) -> None:
+        cluster = scenario.cluster
+        self.scenario: Final = scenario
+        self.cluster: Final = cluster
+        self.choices: Final = choices
+        self.clock: Final = Clock(choices, slack=cluster.slack, max_steps=scenario.max_steps)
+        self.counts: Final[Counter[str]] = Counter()
+        self.faults: Final = Faults(scenario.faults, choices, self.fault_fired)
+        self.sound: Final = cluster.profile == "sound"
+        self.control: Final = cluster.control.table()
+        self.data: Final = cluster.data.table()
+        self.work: Final = cluster.work.table()
+        self.notify: Final = cluster.notify.table()
+
+    def record(self, kind: str, subject: str, **details: Any) -> None:
+        """Add an inner event to the trace."""
+        self.recorder.record(kind, subject, **details)
+
+    def fault_fired(self, kind: str, subject: str) -> None:
+        """A fault takes effect."""
+        self.counts[f"fault {kind}"] += 1
+        self.record("fault", subject, fault=kind)
+
+    def peak(self, name: str, value: int) -> None:
+        """Remember the largest value."""
+        self.counts[name] = max(self.counts[name], value)
