@@ -4,8 +4,9 @@ A tick is a microsecond.  Events due at one tick are a tie; who goes first is a 
 the event's name.  With `slack`, an event may also come up to that many ticks later than it asked
 for.  Time never runs backwards, and no float ever reaches the heap.
 
-What differs from SimPy: an exception comes through as it was raised, not rebuilt; a step budget
-ends a livelock; who still waits when nothing is due is known by name; `close` ends what still waits, in the order in which it was begun.
+What differs from SimPy: an exception comes through as it was raised, not rebuilt, and at the step
+in which it was raised; a step budget ends a livelock; who still waits when nothing is due is known
+by name; `close` ends what still waits, in the order in which it was begun.
 """
 
 from collections import deque

@@ -105,9 +105,10 @@ def row_names(batch: pa.RecordBatch) -> list[str]:
     return names
 
 
-def scans_of(task: Task, name: str, workload: Workload, *, ascending: bool) -> list[Scan]:
+def scans_of(task: Task, name: str, workload: Workload) -> list[Scan]:
     """What the task reads from storage; `name` is the task's."""
     found: list[Scan] = []
+    ascending = any(isinstance(node, TopK) and node.ascending for node in workload.plan)
     for node in task.fragment.preorder():
         targets: Iterable[Node] = node.targets if isinstance(node, ScanSet) else (node,)
         for target in targets:
@@ -132,12 +133,12 @@ class Fragment:
     by (time, scan, row), so that its answer does not depend on the order of arrival.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, *, unlimited: bool = False) -> None:
         nodes = list(task.fragment.preorder())
-        limits = [node for node in nodes if isinstance(node, Limit)]
+        limits = [node for node in nodes if isinstance(node, Limit) and not unlimited]
         self._skip = sum(node.skip for node in limits)
         self._left: int | None = min((node.fetch for node in limits), default=None)
-        tops = [node for node in nodes if isinstance(node, TopK)]
+        tops = [node for node in nodes if isinstance(node, TopK) and not unlimited]
         self.top: TopK | None = tops[0] if tops else None
         self._collects = any(node.breaker for node in nodes)
         self._kept: list[tuple[int, str, int, Scan]] = []

@@ -34,7 +34,6 @@ from sim.worker import Worker
 from sim.world import World
 from workflow import EndOfStream, Identifiers, Statistics, TaskState, Workflow
 from workflow.admission import LANES
-from workflow.plan import TopK
 from workflow.trace import RecordedResults, Recorder, Trace
 
 __all__ = ["End", "Outcome", "StuckReport", "simulate"]
@@ -220,7 +219,7 @@ def simulate(
     world.clock.on_failure = lambda name, error: world.record(
         "process_failed", name, error=f"{type(error).__name__}: {error}"
     )
-    workloads: dict[str, tuple[int, Workload, bool]] = {}
+    workloads: dict[str, tuple[int, Workload]] = {}
     workers = [
         Worker(world, scheduler, index, workloads) for index in range(scenario.cluster.workers)
     ]
@@ -231,8 +230,7 @@ def simulate(
     # Manifests are named in the order in which they are registered.
     by_arrival = sorted(enumerate(scenario.workloads), key=lambda each: (each[1].arrival, each[0]))
     for number, (index, workload) in enumerate(by_arrival):
-        ascending = any(isinstance(node, TopK) and node.ascending for node in workload.plan)
-        workloads[f"m{number}"] = (index, workload, ascending)
+        workloads[f"m{number}"] = (index, workload)
     for worker in workers:
         worker.connect()
     for client in clients:

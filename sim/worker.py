@@ -191,9 +191,7 @@ class Job:
         self._report(TaskStatus(TaskState.RUNNING))
         self._maybe_fail("start", 0)
         fragment = Fragment(self.task)
-        top = fragment.top
-        ascending = top.ascending if top is not None else self.worker.ascending(self.execution)
-        for scan in scans_of(self.task, self.execution.record.name, workload, ascending=ascending):
+        for scan in scans_of(self.task, self.execution.record.name, workload):
             yield from self._scan(fragment, scan, workload.batch_rows)
         for group in self._inputs():
             while not fragment.done:
@@ -413,7 +411,7 @@ class Worker:
         world: World,
         scheduler: Scheduler,
         index: int,
-        workloads: "dict[str, tuple[int, Workload, bool]]",
+        workloads: dict[str, tuple[int, Workload]],
     ) -> None:
         self.world: Final = world
         self.scheduler: Final = scheduler
@@ -679,7 +677,3 @@ class Worker:
     def workload_index(self, execution: Execution) -> int:
         """Its place in the scenario."""
         return self._workloads[execution.record.entry.name][0]
-
-    def ascending(self, execution: Execution) -> bool:
-        """Whether the plan wants the oldest rows first."""
-        return self._workloads[execution.record.entry.name][2]
