@@ -325,6 +325,12 @@ class Scheduler:
         """The live ones."""
         return self._connections
 
+    def others(self, worker: "Worker") -> bool:
+        """Whether another worker is there to stay."""
+        return any(
+            each.worker is not worker and not each.worker.leaving for each in self._connections
+        )
+
     def running(self) -> list[TaskRecord]:
         """Tasks that a worker owns, in the order of their connections."""
         return [record for each in self._connections for record in each.tasks]

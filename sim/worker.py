@@ -33,6 +33,8 @@ __all__ = ["TaskError", "Worker"]
 
 ROWS: Final = Statistic("rows")
 
+_LAST_COMES_BACK: Final = 50_000  # ticks
+
 _Waits = Generator[Event, Any, None]
 
 
@@ -541,9 +543,14 @@ class Worker:
             self.say(connection, f"ready after {job.name}", self.scheduler.on_ready, connection)
 
     def crash(self, back_after: int) -> None:
-        """Die with everything on it; come back after that many ticks, if not 0."""
+        """Die with everything on it; come back after that many ticks, if not 0.
+
+        The last worker always comes back: a run without any could only hang.
+        """
         if not self.alive:
             return
+        if not back_after and not self.scheduler.others(self):
+            back_after = _LAST_COMES_BACK
         self.alive = False
         jobs, self._jobs = self.jobs, {}
         for job in jobs:
@@ -563,8 +570,8 @@ class Worker:
         self.connect()
 
     def leave(self) -> None:
-        """Take no more tasks, end those that run, and go."""
-        if self.leaving or not self.alive:
+        """Take no more tasks, end those that run, and go; the last worker stays."""
+        if self.leaving or not self.alive or not self.scheduler.others(self):
             return
         self.leaving = True
         connection = self.connection
