@@ -56,9 +56,12 @@ class Choices(ABC):
         return table[self.index(site, key, len(table))]
 
     def chance(self, site: str, key: str, per_million: int) -> bool:
-        """Whether something happens that does `per_million` times in a million."""
-        if per_million <= 0:
-            return False
+        """Whether something happens that does `per_million` times in a million.
+
+        Nothing is asked about what never or always happens.
+        """
+        if not 0 < per_million < MILLION:
+            return per_million > 0
         return self._rare(self._decision(site, key), per_million) == 1
 
     def _decision(self, site: str, key: str) -> str:

@@ -50,8 +50,8 @@ class Clock(simpy.Environment):
         self._urgent: deque[Event] = deque()
         self._generators: dict[str, Process] = {}
         self._names: dict[str, int] = {}
-        self._failed: tuple[str, Exception] | None = None
-        self.on_failure: Callable[[str, Exception], None] | None = None
+        self._failed: list[tuple[str, BaseException]] = []
+        self.on_failure: Callable[[str, BaseException], None] | None = None
 
     # SimPy's own interface.
 
@@ -62,12 +62,12 @@ class Clock(simpy.Environment):
         if priority == URGENT and not delay:
             self._urgent.append(event)
             return
-        name = getattr(event, "name", "")
         tie = 0
-        if name:
-            tie = self.choices.index("tie", name, TIE_LEVELS)
+        # SimPy's processes have names too, but their ends wake nobody: nothing is to be decided.
+        if isinstance(event, _NamedEvent):
+            tie = self.choices.index("tie", event.name, TIE_LEVELS)
             if self._slack:
-                delay += self.choices.index("slack", name, self._slack + 1)
+                delay += self.choices.index("slack", event.name, self._slack + 1)
         heappush(self._heap, (self._tick + delay, tie, next(self._eid), event))
 
     def step(self) -> None:
@@ -85,11 +85,12 @@ class Clock(simpy.Environment):
         callbacks, event.callbacks = event.callbacks, None  # type: ignore[assignment]
         for callback in callbacks:
             callback(event)
-        if self._failed is not None:
-            (name, error), self._failed = self._failed, None
-            if self.on_failure is not None:
-                self.on_failure(name, error)
-            raise error  # as it was raised: SimPy would rebuild it from its args
+        if self._failed:
+            failed, self._failed = self._failed, []
+            for name, error in failed:  # one event can wake several
+                if self.on_failure is not None:
+                    self.on_failure(name, error)
+            raise failed[0][1]  # as it was raised: SimPy would rebuild it from its args
         if not event._ok and not hasattr(event, "_defused"):
             raise event._value
 
@@ -127,18 +128,23 @@ class Clock(simpy.Environment):
 
     def spawn(self, name: str, generator: Process) -> None:
         """Begin a process.  What it raises comes out of `step`, as it was raised."""
-        count = self._names[name] = self._names.get(name, 0) + 1
-        name = f"{name}#{count}" if count > 1 else name
+        first = name
+        while name in self._names:  # one that is over keeps its name too
+            self._names[first] += 1
+            name = f"{first}#{self._names[first]}"
+        self._names[name] = 1
         self._generators[name] = generator
         self.process(self._run(name, generator))
 
     def _run(self, name: str, generator: Process) -> Process:
         try:
             yield from generator
-        except Exception as error:  # noqa: BLE001 - raised by the very step it happened in
+        except GeneratorExit:  # closed from outside
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised by the very step it happened in
             # Not left to the process' own end: that is an event of its own, which a run that
-            # stops now would never see.
-            self._failed = (name, error)
+            # stops now would never see.  Neither is an interrupt from the keyboard.
+            self._failed.append((name, error))
         finally:
             self._generators.pop(name, None)
 
@@ -148,10 +154,19 @@ class Clock(simpy.Environment):
         return list(self._generators)
 
     def close(self) -> None:
-        """End what still waits, in the order in which it was begun."""
+        """End what still waits, in the order in which it was begun.
+
+        What one of them raises at its end is raised once all are closed.
+        """
         generators, self._generators = list(self._generators.values()), {}
+        raised: BaseException | None = None
         for generator in generators:
-            generator.close()
+            try:
+                generator.close()
+            except BaseException as error:  # noqa: BLE001 - raised below
+                raised = raised or error
+        if raised is not None:
+            raise raised
 
 
 class _NamedEvent(Event):
