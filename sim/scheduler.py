@@ -4,8 +4,9 @@ It owns the states of tasks and streams, a fair queue of what waits, and who run
 say hello, ask for a task whenever a slot is free, and report.  Semantics 6.1 to 6.4 and 7.
 
 The *sound* profile closes the sinks of every task that is over, listens only to the current
-attempt of a task, and takes a report for the acknowledgement that got lost.  The *reference*
-profile follows the reference to the letter and does neither.
+attempt of a task, takes a report for the acknowledgement that got lost, and reports a stream's end
+before its reader learns of it.  The *reference* profile follows the reference to the letter and
+does none of that.
 """
 
 from collections.abc import Callable, Sequence
@@ -87,6 +88,7 @@ class StreamRecord:
     sender: TaskRecord | None = None
     receiver: TaskRecord | None = None
     writer: RecordWriter | None = None
+    ended: bool = False  # closed, and its reader may know
     bound: tuple[int, int] | None = None  # the attempts of sender and receiver last told
 
 
@@ -377,7 +379,7 @@ class Scheduler:
     def _hand(self, record: TaskRecord, connection: Connection) -> None:
         world = self._world
         record.attempt += 1
-        closed = tuple(s.name for s in record.sources if s.state is StreamState.CLOSED)
+        closed = tuple(source.name for source in record.sources if source.ended)
         execution = Execution(record, record.attempt, closed)
         connection.ready -= 1
         connection.handed[record] = None
@@ -407,7 +409,7 @@ class Scheduler:
         record.owner = connection
         connection.tasks[record] = None
         for source in record.sources:
-            if source.state is StreamState.CLOSED and source.name not in execution.closed_sources:
+            if source.ended and source.name not in execution.closed_sources:
                 self._tell_closed(source, connection)
         for stream in (*record.sources, *record.sinks):
             self._bind(stream)
@@ -482,6 +484,11 @@ class Scheduler:
             return
         stream.state = StreamState.CLOSED
         changes.streams.append((stream, StreamState.CLOSED))
+        if not self._world.sound:
+            self._let_reader_know(stream)
+
+    def _let_reader_know(self, stream: StreamRecord) -> None:
+        stream.ended = True
         receiver = stream.receiver
         if receiver is not None and receiver.owner is not None and receiver.owner.alive:
             self._tell_closed(stream, receiver.owner)
@@ -496,11 +503,16 @@ class Scheduler:
 
     def _deliver(self, changes: _Changes, *, at_once: bool = False) -> None:
         for stream, state in changes.streams:
-            tell = partial(stream.entry.manifest.stream_event_handler, stream.stream, state)
+            tell = partial(self._tell_stream, stream, state)
             self._tell_later(stream.entry, f"{stream.name} {state}", tell, at_once=at_once)
         for record, status in changes.tasks:
             tell = partial(record.entry.manifest.task_event_handler, record.task, status)
             self._tell_later(record.entry, f"{record.name} {status.state}", tell, at_once=at_once)
+
+    def _tell_stream(self, stream: StreamRecord, state: StreamState) -> None:
+        stream.entry.manifest.stream_event_handler(stream.stream, state)
+        if state is StreamState.CLOSED and self._world.sound:
+            self._let_reader_know(stream)  # not before: see `workflow.Runner`
 
     def _tell_later(
         self, entry: Entry, label: str, tell: Callable[[], None], *, at_once: bool

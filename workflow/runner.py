@@ -123,7 +123,9 @@ class Runner(Protocol):
     """Executes tasks somewhere.
 
     A task that ends, however it ends, closes its sinks; a stream's Closed may be reported
-    before or after its task's end.  A task reads the streams of one node as they come, and may
+    before or after its task's end, but before the stream's reader learns of it.  Without that a
+    task cut short by somebody else looks like one that nobody needed: its reader may have ended
+    before anything of it is known here.  A task reads the streams of one node as they come, and may
     choose any order among its nodes, the same for all shards of one branch.
     """
 
