@@ -147,16 +147,21 @@ def _too_many(outcome: Outcome, name: str, limits: dict[str, int]) -> Iterator[s
 
 def _error_first(outcome: Outcome) -> Iterator[str]:
     failed: dict[str, Event] = {}
+    live: dict[str, dict[str, None]] = {}
     for event in outcome.trace.events:
-        if event.kind == "task_event" and event.details["state"] == "Failed":
-            failed.setdefault(event.subject.partition("/")[0], event)
-        elif event.kind == "read_eof":
-            before = failed.get(event.subject.partition("/")[0])
-            if before is not None and not _closed_by_reader(outcome, event):
-                yield f"the reader saw the end although {before.subject} had failed"
-    for index, end in enumerate(outcome.ends):
-        if end.end == "eof" and not _all_terminal(end):
-            yield f"workload {index} ended while tasks were {end.states}"
+        name = event.subject.partition("/")[0]
+        if event.kind == "manifest":
+            tasks = event.details["tasks"]
+            live[name] = {f"{name}/t{index}": None for index in range(len(tasks))}
+        elif event.kind == "task_event" and _TASK_STATES[event.details["state"]].terminal:
+            live[name].pop(event.subject, None)
+            if event.details["state"] == "Failed":
+                failed.setdefault(name, event)
+        elif event.kind == "read_eof" and not _closed_by_reader(outcome, event):
+            if name in failed:
+                yield f"the reader saw the end although {failed[name].subject} had failed"
+            elif live[name]:
+                yield f"the reader saw the end while {next(iter(live[name]))} was not over"
 
 
 def _closed_by_reader(outcome: Outcome, eof: Event) -> bool:
@@ -217,7 +222,7 @@ INVARIANTS: Final[dict[str, tuple[str, Rule]]] = {
     "RUN-4": ("every stream has one sender and one reader", _two_ends),
     "RUN-5": ("a task ends once", _one_end),
     "RUN-6": ("tokens are conserved", _tokens),
-    "RUN-7": ("an error comes before the end", _error_first),
+    "RUN-7": ("the end comes last: after every task, and after any error", _error_first),
     "RUN-8": ("no row is lost or doubled", _rows),
     "RUN-9": ("every started task ends, and only trouble is an error", _truthful),
     "RUN-10": ("an unregistered manifest leaves nothing behind", _nothing_kept),

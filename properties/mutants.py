@@ -66,6 +66,22 @@ class TokenByState(Workflow):
         super()._task_changed(task, status)
 
 
+class _LanesInTurn(Admission):
+    def admit(self) -> Task | None:
+        if any(True for _ in self.waiting("other")) and not self.has_free("other"):
+            return None
+        return super().admit()
+
+
+class LanesInTurn(Workflow):
+    """W3: no scan starts before every other task has."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        limits = self.admission.limits
+        self.admission = _LanesInTurn(scan=limits["scan"], other=limits["other"])
+
+
 class EndOvertakesFailure(Workflow):
     """W5: the results end with their stream, whatever the tasks do."""
 
@@ -151,6 +167,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("ENG-1",),
         TokenByState,
         budget=3000,
+    ),
+    "W3-lanes-in-turn": Mutant(
+        "no scan starts before every other task has",
+        ("ENG-1",),
+        LanesInTurn,
     ),
     "W5-end-overtakes-failure": Mutant(
         "the reader sees the end while a task may still fail", ("ENG-7",), EndOvertakesFailure
