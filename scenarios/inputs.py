@@ -14,17 +14,20 @@ from typing import Any
 
 from workflow import GraphError, Plan, plan_from_json, plan_from_text
 
-__all__ = ["InputError", "NamedPlan", "Unreadable", "load_plans", "read_plans"]
+__all__ = ["InputError", "NamedPlan", "Unreadable", "is_there", "load_plans", "read_plans"]
 
 
 class InputError(ValueError):
-    """An input that cannot be read: where, what was seen, what would be right."""
+    """An input that cannot be read: where, what was seen, what would be right.
+
+    A message that names its place itself, or several, comes without a `where`.
+    """
 
     def __init__(self, where: str, message: str) -> None:
         super().__init__(where, message)
 
     def __str__(self) -> str:
-        return f"{self.args[0]}: {self.args[1]}"
+        return ": ".join(part for part in self.args if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,14 @@ class Unreadable:
     name: str
     rule: str
     error: InputError
+
+
+def is_there(place: str) -> bool:
+    """Whether something can be read under this name: a file, a pipe, no folder."""
+    try:
+        return Path(place).exists() and not Path(place).is_dir()
+    except (OSError, ValueError):  # no name that a file could have
+        return False
 
 
 def load_plans(

@@ -6,7 +6,9 @@ the versions.  A replay code carries the same for a library scenario by its name
 
 import base64
 import binascii
+import itertools
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,8 +16,16 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from properties.invariants import Violation, check
-from scenarios.inputs import InputError, NamedPlan, load_plans
-from scenarios.shelf import find_plan, find_scenario, plan_names, scenario_names
+from scenarios.inputs import InputError, NamedPlan, is_there, load_plans
+from scenarios.shelf import (
+    find_plan,
+    find_scenario,
+    load_plan,
+    plan_names,
+    scenario_names,
+    unknown,
+    with_queries,
+)
 from sim.choices import Choices, Deltas, Seeded
 from sim.scenario import Profile, Scenario, Workload
 from sim.scenario_file import (
@@ -28,12 +38,26 @@ from sim.simulate import Outcome, simulate
 from workflow import Workflow
 from workflow.trace import Event, Trace, TraceError, read_trace
 
-__all__ = ["Replay", "Run", "load_target", "replay_code", "replay_trace", "run", "saved_trace"]
+__all__ = [
+    "LARGEST_SEED",
+    "Replay",
+    "Run",
+    "load_target",
+    "replay_code",
+    "replay_trace",
+    "run",
+    "saved_trace",
+]
 
 Verdict = Literal["SAME", "FIXED", "DIVERGED"]
 
+LARGEST_SEED: Final = 2**63 - 1
+
 _LONGEST_CODE: Final = 2_000
+_LARGEST_SCENARIO: Final = 10_000_000  # bytes that a replay code may unpack to
 _DIGEST: Final = 12  # characters of a digest in a replay code
+_NAMED: Final = re.compile(r"([^@]+)@([0-9]{1,19})@([a-z]+)@([0-9a-f]{12})")
+_PACKED: Final = re.compile(r"z([A-Za-z0-9_=-]+)@([0-9a-f]{12})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,42 +99,52 @@ def load_target(target: str) -> tuple[Scenario, str]:
 
     Raises InputError.
     """
-    path = Path(target)
-    if target in scenario_names() and not path.is_file():
-        return find_scenario(target), target
-    if not path.is_file():
+    if not is_there(target):
+        if target in scenario_names():
+            return find_scenario(target), target
         if target in plan_names():
-            return _scenario_of(find_plan(target), target), ""
-        return find_scenario(target), target  # raises with the nearest name
-    if path.suffix == ".toml":
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(target, f"cannot be read ({error})") from None
-        try:
-            return (
-                scenario_from_toml(
-                    text,
-                    where=target,
-                    folder=path.parent,
-                    find_plan=find_plan,
-                    plan_names=plan_names(),
-                ),
-                "",
-            )
-        except ScenarioError as error:
-            raise InputError("", str(error)) from None
+            return _scenario_of(load_plan(target), target), ""
+        names = [*scenario_names(), *plan_names()]
+        raise unknown(target, "no file, and no scenario or plan of the library", names)
+    if Path(target).suffix == ".toml":
+        return _read_toml(Path(target), target), ""
     plans = list(load_plans(target))
     if len(plans) != 1:
         raise InputError(target, f"got {len(plans)} plans, expected one")
     [plan] = plans
-    if not isinstance(plan, NamedPlan):
-        raise plan.error
-    return _scenario_of(plan.plan, plan.name), ""
+    if isinstance(plan, NamedPlan):
+        return _scenario_of(plan, target), ""
+    hint = " (in a scenario's file: plan_shared)" if plan.rule == "ambiguous-sharing" else ""
+    raise InputError("", f"{plan.error}{hint}")
 
 
-def _scenario_of(plan: Any, name: str) -> Scenario:
-    return Scenario(name=name, workloads=(Workload(plan=plan, plan_name=name),))
+def _read_toml(path: Path, target: str) -> Scenario:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(target, f"cannot be read ({error.strerror})") from None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise InputError(f"{target}:{line}", "got bytes that are no UTF-8") from None
+    try:
+        scenario = scenario_from_toml(
+            text, where=target, folder=path.parent, find_plan=find_plan, plan_names=plan_names()
+        )
+    except ScenarioError as error:
+        raise InputError("", str(error)) from None
+    return with_queries(scenario)
+
+
+def _scenario_of(named: NamedPlan, where: str) -> Scenario:
+    workload = Workload(plan=named.plan, plan_name=named.name, query=named.query)
+    scenario = Scenario(name=named.name, workloads=(workload,))
+    try:
+        # The one place that knows whether a plan can run: what is saved must be readable, too.
+        return scenario_from_json(scenario_to_json(scenario), where=where)
+    except ScenarioError as error:
+        raise InputError("", str(error).replace("[workload 0] plan_json: ", "")) from None
 
 
 def run(
@@ -153,78 +187,85 @@ def saved_trace(finished: Run) -> Trace:
 
 def replay_trace(lines: Iterator[str], *, name: str) -> Replay:
     """Run again what a saved trace comes from.  Raises InputError."""
+    first = next(lines, "")
+    if not first:
+        raise InputError(name, "got an empty file, expected a trace")
     try:
-        trace = read_trace(lines, name=name)
-        scenario = scenario_from_json(trace.ran.get("scenario"), where=f"{name}:1 scenario")
-    except TraceError as error:
+        trace = read_trace(itertools.chain([first], lines), name=name)
+        if "scenario" not in trace.ran:
+            raise InputError(
+                f"{name}:1", "ran.scenario: got nothing, expected what windtunnel run --trace saves"
+            )
+        scenario = scenario_from_json(trace.ran["scenario"], where=f"{name}:1: ran.scenario")
+    except (TraceError, ScenarioError) as error:
         raise InputError("", str(error)) from None
-    except ScenarioError as error:
-        raise InputError("", str(error)) from None
-    choices = trace.ran.get("choices")
-    if not isinstance(choices, dict) or not all(type(x) is int for x in choices.values()):
-        raise InputError(
-            f"{name}:1", f"ran.choices: got {choices!r:.60}, expected integers by name"
-        )
-    deltas = Deltas(choices)
-    again = run(scenario, deltas)
-    return _compare(trace, again, deltas)
+    deltas = Deltas(_choices(trace.ran.get("choices"), f"{name}:1"))
+    return _compare(trace, run(scenario, deltas), deltas)
+
+
+def _choices(value: Any, where: str) -> dict[str, int]:
+    if not isinstance(value, dict):
+        shown = "nothing" if value is None else f"{value!r:.60}"
+        raise InputError(where, f"ran.choices: got {shown}, expected an object of integers")
+    for key, answer in value.items():
+        if type(answer) is not int or answer < 0:
+            raise InputError(
+                where, f"ran.choices: {key:.60}: got {answer!r:.60}, expected an integer >= 0"
+            )
+    return value
 
 
 def _compare(trace: Trace, again: Run, deltas: Deltas) -> Replay:
-    events = again.outcome.trace.events
-    for recorded, seen in zip(trace.events, events, strict=False):
+    was_wrong = bool(trace.ran.get("violations"))
+    fixed = was_wrong and not again.violations
+    for recorded, seen in itertools.zip_longest(trace.events, again.outcome.trace.events):
         if recorded != seen:
-            return _different(trace, again, deltas, recorded, seen)
-    if len(trace.events) != len(events):
-        shared = min(len(trace.events), len(events))
-        return _different(
-            trace,
-            again,
-            deltas,
-            trace.events[shared] if shared < len(trace.events) else None,
-            events[shared] if shared < len(events) else None,
-        )
+            reason = _why(trace, again, deltas)
+            return Replay("FIXED" if fixed else "DIVERGED", again, reason, recorded, seen)
+    if fixed:
+        return Replay("FIXED", again, "the events are as recorded: it is the rules that changed")
     return Replay("SAME", again)
 
 
-def _different(
-    trace: Trace, again: Run, deltas: Deltas, recorded: Event | None, seen: Event | None
-) -> Replay:
-    was_wrong = bool(trace.ran.get("violations"))
-    verdict: Verdict = "FIXED" if was_wrong and not again.violations else "DIVERGED"
+def _why(trace: Trace, again: Run, deltas: Deltas) -> str:
     if trace.versions != again.outcome.trace.versions:
-        reason = (
-            f"recorded with {dict(trace.versions)}, this is {dict(again.outcome.trace.versions)}"
-        )
-    elif deltas.unused:
+        return f"recorded with {_versions(trace)}, this is {_versions(again.outcome.trace)}"
+    as_run = Trace({"name": again.outcome.scenario.name}, trace.events, trace.versions)
+    if trace.ran.get("digest") != as_run.digest():
+        return "the file was edited or cut off: its events are not those that its digest is of"
+    if deltas.unused:
         first = next(iter(deltas.unused))
-        reason = f"{len(deltas.unused)} recorded choices were not asked, {first!r} first"
-    else:
-        reason = "the code, or something that it depends on, is not what it was"
-    return Replay(verdict, again, reason, recorded, seen)
+        return f"{len(deltas.unused)} recorded choices were not asked, {first!r:.80} first"
+    return "the code, or something that it depends on, is not what it was"
+
+
+def _versions(trace: Trace) -> str:
+    return ", ".join(f"{name} {version}" for name, version in trace.versions.items()) or "nothing"
 
 
 def replay_code(code: str) -> Replay:
     """Run again what a replay code names.  Raises InputError."""
-    body, _, digest = code.rpartition("@")
-    if body.startswith("z") and "@" not in body:
-        scenario, choices = _unpacked(body[1:], code)
+    packed, named = _PACKED.fullmatch(code), _NAMED.fullmatch(code)
+    if packed is not None:
+        digest = packed[2]
+        scenario, choices = _unpacked(packed[1], code)
         again = run(scenario, Deltas(choices))
-    else:
-        target, _, rest = body.partition("@")
-        seed, _, profile = rest.partition("@")
-        if not seed.lstrip("-").isdigit() or profile not in get_args(Profile):
-            raise InputError(
-                code[:60], "got no file and no replay code, expected NAME@SEED@PROFILE@DIGEST"
-            )
+    elif named is not None and named[3] in get_args(Profile) and int(named[2]) <= LARGEST_SEED:
+        target, seed, digest = named[1], int(named[2]), named[4]
         again = run(
             find_scenario(target),
-            Seeded(int(seed)),
+            Seeded(seed),
             target=target,
-            seed=int(seed),
-            profile="sound" if profile == "sound" else "reference",
+            seed=seed,
+            profile="sound" if named[3] == "sound" else "reference",
         )
-    if again.outcome.digest.startswith(digest) and digest:
+    else:
+        raise InputError(
+            code if len(code) <= 60 else f"{code[:57]}...",
+            "got no file and no replay code, expected a code as windtunnel run prints it,"
+            " such as demo@7@sound@0123456789ab",
+        )
+    if again.outcome.digest.startswith(digest):
         return Replay("SAME", again)
     return Replay(
         "DIVERGED", again, f"the trace's digest is {again.outcome.digest[:_DIGEST]}, not {digest}"
@@ -232,9 +273,13 @@ def replay_code(code: str) -> Replay:
 
 
 def _unpacked(packed: str, code: str) -> tuple[Scenario, dict[str, int]]:
+    where = f"{code[:20]}..."
     try:
-        text = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed), 10_000_000)
-        scenario, choices = json.loads(text)
-        return scenario_from_json(scenario), {str(k): int(v) for k, v in choices.items()}
-    except (binascii.Error, zlib.error, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{code[:20]}...", f"got a damaged replay code ({error})") from None
+        raw = zlib.decompressobj().decompress(base64.urlsafe_b64decode(packed), _LARGEST_SCENARIO)
+        scenario, choices = json.loads(raw)
+        return scenario_from_json(scenario), _choices(choices, where)
+    except InputError:
+        raise
+    except (binascii.Error, zlib.error, ValueError, TypeError, RecursionError) as error:
+        shown = str(error).partition("\n")[0]
+        raise InputError(where, f"got a damaged replay code ({shown})") from None

@@ -17,7 +17,19 @@ from workflow import Workflow
 __all__ = ["Found", "Tally", "describe_tally", "exercised", "search", "too_rare"]
 
 # Which hazards a scenario is there to bring about, by the names of `PRECONDITIONS`.
-_MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {}
+_MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {
+    "count-over-time": ("W5", "W6"),
+    "error-rate": ("W5", "W7", "W9", "W13"),
+    "impatient-users": ("W8", "E1", "E2"),
+    "log-search": ("W5", "W9"),
+    "one-token": ("W2", "W12", "W13"),
+    "overlapping-ranges": ("W1", "W2", "W12"),
+    "rate-by-level-and-env": ("W5", "W6", "W8", "W13"),
+    "shared-scans": ("W10", "W12"),
+    "short-circuit": ("W12",),
+    "two-branches": ("W7", "W9"),
+    "worker-lost": ("W8", "W9"),
+}
 
 _CHUNK: Final = 50  # seeds of one piece of work
 _RARE: Final = 0.01  # a feature below this share of its scenarios' runs is too rare to trust

@@ -6,6 +6,7 @@
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -14,7 +15,15 @@ from sim.scenario import Scenario
 from sim.scenario_file import scenario_from_toml
 from workflow import Plan
 
-__all__ = ["find_plan", "find_scenario", "load_plan", "plan_names", "scenario_names"]
+__all__ = [
+    "find_plan",
+    "find_scenario",
+    "load_plan",
+    "plan_names",
+    "scenario_names",
+    "unknown",
+    "with_queries",
+]
 
 _LIBRARY = files("scenarios") / "library"
 
@@ -33,15 +42,35 @@ def find_scenario(name: str) -> Scenario:
     """A scenario by its name.  Raises InputError with the nearest name."""
     entry = _LIBRARY / f"{name}.toml"
     if name not in scenario_names():
-        close = difflib.get_close_matches(name, scenario_names(), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise InputError(name, f"got no file and no library scenario of this name{hint}")
-    return scenario_from_toml(
-        entry.read_text(encoding="utf-8"),
-        where=f"{name}.toml",
-        find_plan=find_plan,
-        plan_names=plan_names(),
+        raise unknown(name, "no library scenario", scenario_names())
+    return with_queries(
+        scenario_from_toml(
+            entry.read_text(encoding="utf-8"),
+            where=f"{name}.toml",
+            find_plan=find_plan,
+            plan_names=plan_names(),
+        )
     )
+
+
+def with_queries(scenario: Scenario) -> Scenario:
+    """The scenario, its plans from the library with the queries that they are for."""
+    return replace(
+        scenario,
+        workloads=tuple(
+            replace(workload, query=load_plan(workload.plan_name).query)
+            if not workload.query and workload.plan_name in plan_names()
+            else workload
+            for workload in scenario.workloads
+        ),
+    )
+
+
+def unknown(name: str, what: str, names: list[str]) -> InputError:
+    """The error for a name that is none of `names`, with the nearest."""
+    close = difflib.get_close_matches(name[:100], names, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "see windtunnel list"
+    return InputError(name if len(name) <= 100 else f"{name[:97]}...", f"got {what}; {hint}")
 
 
 def load_plan(name: str) -> NamedPlan:

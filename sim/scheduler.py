@@ -36,7 +36,7 @@ from workflow.runner import LEGAL_STREAM_MOVES, LEGAL_TASK_MOVES, manifest_viola
 if TYPE_CHECKING:
     from sim.worker import Worker
 
-__all__ = ["Connection", "ConnectionLost", "Execution", "Scheduler"]
+__all__ = ["Connection", "ConnectionLost", "Execution", "Scheduler", "TaskRecord"]
 
 
 class ConnectionLost(Exception):
@@ -102,6 +102,7 @@ class Entry:
     tasks: list[TaskRecord] = field(default_factory=list)
     streams: list[StreamRecord] = field(default_factory=list)
     alive: bool = True
+    untold: dict[int, Callable[[], None]] = field(default_factory=dict)  # events under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class Scheduler:
         self._queue: FairQueue[TaskRecord] = FairQueue()
         self._connections: list[Connection] = []
         self._assigning = False
+        self._told = 0
 
     # The Runner protocol.
 
@@ -174,6 +176,9 @@ class Scheduler:
         entry = self._entries.pop(manifest, None)
         if entry is None:
             raise UnknownManifest((str(manifest.id),))
+        # What is under way comes first: of each task its end is told before this returns.
+        for number in list(entry.untold):
+            self._tell(entry, number)
         changes = _Changes()
         self._queue.unregister(entry.scope)
         for record in entry.tasks:
@@ -184,6 +189,7 @@ class Scheduler:
                 changes.streams.append((stream, StreamState.CLOSED))
         self._deliver(changes, at_once=True)
         entry.alive = False
+        entry.untold.clear()
         for record in entry.tasks:
             del self._tasks[record.task]
         for stream in entry.streams:
@@ -210,7 +216,7 @@ class Scheduler:
             if record.state is TaskState.CREATED:
                 self._queue.push(record.entry.scope, record)
                 self._move(record, TaskStatus(TaskState.PENDING), changes)
-        self._deliver(changes, at_once=True)
+        self._deliver(changes)  # another thread's event may overtake this one
         self._assign_soon()
 
     def cancel(self, tasks: Sequence[Task]) -> None:
@@ -330,12 +336,29 @@ class Scheduler:
     def others(self, worker: "Worker") -> bool:
         """Whether another worker is there to stay."""
         return any(
-            each.worker is not worker and not each.worker.leaving for each in self._connections
+            each.worker is not worker and each.worker.alive and not each.worker.leaving
+            for each in self._connections
         )
 
-    def running(self) -> list[TaskRecord]:
+    def running(self) -> list[tuple[TaskRecord, Connection]]:
         """Tasks that a worker owns, in the order of their connections."""
-        return [record for each in self._connections for record in each.tasks]
+        return [(record, each) for each in self._connections for record in each.tasks]
+
+    def queued(self) -> list[str]:
+        """Tasks that were started and have no slot yet."""
+        handed = dict.fromkeys(record for each in self._connections for record in each.handed)
+        return [
+            record.name
+            for record in self._tasks.values()
+            if not record.state.terminal
+            and record.state is not TaskState.CREATED
+            and record.owner is None
+            and record not in handed
+        ]
+
+    def name(self, task: Task) -> str:
+        """What a registered task is called."""
+        return self._tasks[task].name
 
     def tables(self) -> dict[str, int]:
         """How much is kept: nothing, once all manifests are unregistered."""
@@ -522,4 +545,12 @@ class Scheduler:
         if not delay:
             tell()
             return
-        world.clock.after(delay, f"notify {label}", lambda: tell() if entry.alive else None)
+        self._told += 1
+        number = self._told
+        entry.untold[number] = tell
+        world.clock.after(delay, f"notify {label}", lambda: self._tell(entry, number))
+
+    def _tell(self, entry: Entry, number: int) -> None:
+        tell = entry.untold.pop(number, None)
+        if tell is not None:
+            tell()
