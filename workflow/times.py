@@ -103,6 +103,8 @@ class TimeRange:
 
     def merge(self, other: "TimeRange") -> "TimeRange":
         """The smallest range that covers both, bound by bound; an unset bound gives way."""
+        if self.is_zero:  # how every sum begins: half the time of a fragment's range
+            return other
         return TimeRange(
             min((t for t in (self.start, other.start) if t is not None), default=None),
             max((t for t in (self.end, other.end) if t is not None), default=None),
