@@ -9,6 +9,7 @@ it where it waits.
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from simpy.events import Event
@@ -16,7 +17,7 @@ from simpy.events import Event
 from sim.network import Link
 from sim.rows import Fragment, Record, Scan, scans_of
 from sim.scenario import Fault, Workload
-from sim.scheduler import Connection, Execution, Scheduler
+from sim.scheduler import Connection, Execution, Scheduler, TaskRecord
 from sim.world import World
 from workflow import (
     ContributingTimeRange,
@@ -149,7 +150,15 @@ class Job:
         self.stopped = True
         self.wake()
 
+    def die(self) -> None:
+        """Stop with the worker, and with all that was under way to or from here."""
+        self.stop()
+        for links in self._links.values():
+            for link in links:
+                link.cut()
+
     def _wait(self, what: str) -> _Waits:
+        self._check()  # nobody wakes one that was stopped while it was at work
         self.waits_for = what
         self._event = self.worker.world.clock.named(f"wake {self.name}")
         yield self._event
@@ -192,7 +201,7 @@ class Job:
         yield from self._take_sources()
         self._report(TaskStatus(TaskState.RUNNING))
         self._maybe_fail("start", 0)
-        fragment = Fragment(self.task)
+        fragment = Fragment(self.task, hides=not world.sound)
         for scan in scans_of(self.task, self.execution.record.name, workload):
             yield from self._scan(fragment, scan, workload.batch_rows)
         for group in self._inputs():
@@ -298,7 +307,7 @@ class Job:
             f"{self.name}/{where}",
             worker=self.worker.index,
             task=record.index,
-            workload=self.worker.workload_index(self.execution),
+            workload=self.worker.workload_index(record),
             place=place,
         )
         if fault is not None:
@@ -361,8 +370,6 @@ class Job:
         self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
     ) -> None:
         """At the other end of the data connection."""
-        if not self.worker.alive:
-            return  # the connection died with the sender
         reader = self.addresses[name]
         if reader is None:
             self.worker.offer(name, record, ack, full)
@@ -472,10 +479,15 @@ class Worker:
 
     def on_assign(self, connection: Connection, execution: Execution) -> None:
         """A task to run: take it, or say that there is no slot."""
-        if not self.alive or not connection.alive:
-            return
-        met = self.world.faults.met
-        refused = met("refused_assignment", execution.name, worker=self.index)
+        if not self.alive or connection is not self.connection:
+            return  # one that came back does not answer for its former connection
+        met = partial(
+            self.world.faults.met,
+            worker=self.index,
+            task=execution.record.index,
+            workload=self.workload_index(execution.record),
+        )
+        refused = met("refused_assignment", execution.name)
         if refused or self.leaving or self._idle <= 0:
             refuse = self.scheduler.on_refuse
             self.say(connection, f"refuse {execution.name}", refuse, connection, execution)
@@ -486,8 +498,8 @@ class Worker:
             return
         self._idle -= 1
         job = self._jobs[execution.name] = Job(self, connection, execution)
-        lost = met("lost_ack", execution.name, worker=self.index)
-        late = met("late_ack", execution.name, worker=self.index)
+        lost = met("lost_ack", execution.name)
+        late = met("late_ack", execution.name)
         if not lost:
             accept = self.scheduler.on_accept
             extra = late.ticks if late else 0
@@ -530,10 +542,10 @@ class Worker:
 
     def job_over(self, job: Job) -> None:
         """A slot is free again."""
-        if self._jobs.get(job.name) is job:
-            del self._jobs[job.name]
-        if not self.alive:
-            return
+        if self._jobs.get(job.name) is not job:
+            return  # it died with the worker, which may be back with new slots
+        del self._jobs[job.name]
+        self.world.record("over", job.name, worker=self.name)
         self._idle += 1
         connection = self.connection
         if self.leaving:
@@ -554,7 +566,8 @@ class Worker:
         self.alive = False
         jobs, self._jobs = self.jobs, {}
         for job in jobs:
-            job.stop()
+            self.world.record("over", job.name, worker=self.name)
+            job.die()
         connection, self.connection = self.connection, None
         if connection is not None:
             # The scheduler notices once the connection breaks.
@@ -565,7 +578,7 @@ class Worker:
             self.world.clock.after(back_after, f"{self.name} restarts", self._restart)
 
     def _restart(self) -> None:
-        self.alive = True
+        self.alive, self.leaving = True, False
         self._idle = self.world.cluster.slots
         self.connect()
 
@@ -620,19 +633,34 @@ class Worker:
 
     def _trouble(self, job: Job) -> None:
         """The faults that count the tasks that a worker runs."""
-        met = self.world.faults.met
-        fault = met("slow_worker", job.name, worker=self.index)
+        record = job.execution.record
+        met = partial(
+            self.world.faults.met,
+            subject=job.name,
+            worker=self.index,
+            task=record.index,
+            workload=self.workload_index(record),
+        )
+        fault = met("slow_worker")
         if fault is not None:
             self.factor = fault.factor
-        fault = met("worker_leave", job.name, worker=self.index)
+        fault = met("worker_leave")
         if fault is not None:
             self.leave()
-        fault = met("worker_crash", job.name, worker=self.index)
+        # These two strike some way into the task, not with its very assignment.
+        fault = met("worker_crash")
         if fault is not None:
-            # Some way into the task, not with its very assignment.
             delay = self.world.choices.ticks("crash", job.name, self.world.work)
             back = fault.ticks
             self.world.clock.after(delay, f"{self.name} crashes", lambda: self.crash(back))
+        fault = met("cancel_task")
+        if fault is not None:
+            delay = self.world.choices.ticks("cancel", job.name, self.world.work)
+            self.world.clock.after(
+                delay,
+                f"{job.name} is cancelled",
+                lambda: self.world.recorder.cancel([record.task]) if record.entry.alive else None,
+            )
 
     def channel(self, stream: str) -> Channel | None:
         """A source of a task here."""
@@ -645,12 +673,12 @@ class Worker:
         self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
     ) -> None:
         """Results have come to the scheduler: hand them to who listens."""
-        writer = self.scheduler.writer_of(name)
-        if writer is None:
-            ack(False)
-            return
 
         def attempt(*, first: bool) -> None:
+            writer = self.scheduler.writer_of(name)  # the stream may have closed meanwhile
+            if writer is None:
+                settle(False)
+                return
             writer.watch(again)
             try:
                 taken = writer.offer(record.batch)
@@ -681,6 +709,6 @@ class Worker:
         """What the task belongs to."""
         return self._workloads[execution.record.entry.name][1]
 
-    def workload_index(self, execution: Execution) -> int:
-        """Its place in the scenario."""
-        return self._workloads[execution.record.entry.name][0]
+    def workload_index(self, record: TaskRecord) -> int:
+        """The place in the scenario of what the task belongs to."""
+        return self._workloads[record.entry.name][0]
