@@ -109,7 +109,8 @@ class _Client:
         """Start the workflow, read it to its end, and close it."""
         world, workload = self.world, self.workload
         if workload.arrival:
-            yield world.clock.pause(workload.arrival, f"{self.name} arrives")
+            # Without a name, and so without choices: manifests are registered in order of arrival.
+            yield world.clock.timeout(workload.arrival)
         ids = Identifiers(f"{world.scenario.name}/{self.index}", lambda: world.clock.tick // 1_000)
         workflow = self.workflow = self._type(
             workload.plan, world.recorder, workload.options, ids=ids
@@ -150,11 +151,13 @@ class _Client:
     def _read(self, workflow: Workflow, results: RecordedResults) -> Generator[Event, Any, None]:
         clock, client = self.world.clock, self.workload.client
         pause = client.pause.table()
+        stalls = client.stall_after is not None
         while True:
             if client.close_after is not None and self.records >= client.close_after:
                 self.end = "closed"
                 return
-            if client.stall_after is not None and self.records == client.stall_after:
+            if stalls and self.records == client.stall_after:
+                stalls = False
                 self.waits_for = "nothing: it stalls"
                 yield clock.pause(client.stall_ticks, f"{self.name} stalls")
             changed = clock.named(f"wake {self.name}")
@@ -239,35 +242,41 @@ def simulate(
         at = fault.at or 0
         world.clock.after(
             at,
-            f"fault {index}",
+            world.faults.label(index),
             lambda i=index, f=fault: _strike(world, scheduler, workers, i, f),  # type: ignore[misc]
         )
 
-    over_budget = False
+    try:
+        over_budget = _runs_on(world, clients)
+        # Before the clock is closed: what ends only then is no part of the run.
+        ends = tuple(client.outcome() for client in clients)
+        trace = world.recorder.trace
+        return Outcome(
+            scenario,
+            ends,
+            max((end.tick for end in ends), default=0),
+            trace,
+            trace.digest(),
+            dict(sorted(world.counts.items())),
+            dict(recorded.deltas),
+            recorded.decisions,
+            world.clock.steps,
+            None if over_budget else _stuck(world, scheduler, workers, clients),
+            over_budget,
+            scheduler.tables(),
+        )
+    finally:
+        world.clock.close()
+
+
+def _runs_on(world: World, clients: list[_Client]) -> bool:
+    """Run until all clients are over or nothing is due; True if the budget ends first."""
     try:
         while not world.clock.idle and not _all_over(world, clients):
             world.clock.step()
     except StepBudgetExceeded:
-        over_budget = True
-    stuck = None if over_budget else _stuck(world, workers, clients)
-    world.clock.close()
-    ends = tuple(client.outcome() for client in clients)
-    trace = world.recorder.trace
-    counts = dict(sorted(world.counts.items()))
-    return Outcome(
-        scenario,
-        ends,
-        max((end.tick for end in ends), default=0),
-        trace,
-        trace.digest(),
-        counts,
-        recorded.deltas,
-        recorded.decisions,
-        world.clock.steps,
-        stuck,
-        over_budget,
-        scheduler.tables(),
-    )
+        return True
+    return False
 
 
 def _all_over(world: World, clients: list[_Client]) -> bool:
@@ -275,7 +284,9 @@ def _all_over(world: World, clients: list[_Client]) -> bool:
     return not any(client.name in waiting for client in clients)
 
 
-def _stuck(world: World, workers: list[Worker], clients: list[_Client]) -> StuckReport | None:
+def _stuck(
+    world: World, scheduler: Scheduler, workers: list[Worker], clients: list[_Client]
+) -> StuckReport | None:
     waiting = dict.fromkeys(world.clock.waiting)
     blocked = [client for client in clients if client.name in waiting]
     if not blocked:
@@ -284,6 +295,14 @@ def _stuck(world: World, workers: list[Worker], clients: list[_Client]) -> Stuck
         (
             *((client.name, client.waits_for) for client in blocked),
             *((job.name, job.waits_for) for worker in workers for job in worker.jobs),
+            *((name, "a free slot") for name in scheduler.queued()),
+            *(
+                (scheduler.name(task), f"a token of the lane {lane}")
+                for client in blocked
+                if client.workflow is not None and not client.workflow.closed
+                for lane in LANES
+                for task in client.workflow.admission.waiting(lane)
+            ),
         )
     )
 
@@ -295,7 +314,7 @@ def _strike(
     fitting = [w for w in workers if w.alive and (fault.worker is None or w.index == fault.worker)]
     if fault.kind in ("worker_crash", "worker_leave", "connection_cut"):
         if fitting:
-            worker = world.choices.pick("victim", f"fault {index}", fitting)
+            worker = world.choices.pick("victim", world.faults.label(index), fitting)
             world.fault_fired(fault.kind, worker.name)
             if fault.kind == "worker_crash":
                 worker.crash(fault.ticks)
@@ -304,12 +323,16 @@ def _strike(
             else:
                 worker.cut()
         return
-    running = [
-        record for record in scheduler.running() if fault.task is None or record.index == fault.task
-    ]
     if fault.kind == "cancel_task":
+        running = [
+            record
+            for record, connection in scheduler.running()
+            if fault.task in (None, record.index)
+            and fault.worker in (None, connection.worker.index)
+            and fault.workload in (None, connection.worker.workload_index(record))
+        ]
         if running:
-            record = world.choices.pick("victim", f"fault {index}", running)
+            record = world.choices.pick("victim", world.faults.label(index), running)
             world.fault_fired(fault.kind, record.name)
             world.recorder.cancel([record.task])
         return
