@@ -228,16 +228,32 @@ class Job:
 
     def _take_sources(self) -> _Waits:
         """The reference binds its sources one by one, and counts those that are open."""
-        if self.worker.world.sound or not self.channels:
+        if self.worker.world.sound:
             return
+        names = {s.stream: s.name for s in self.execution.record.sources}
+        for streams in self.task.sources.values():
+            yield from self._bind_one_by_one([self.channels[names[s]] for s in streams])
+
+    def _bind_one_by_one(self, channels: list[Channel]) -> _Waits:
+        """One node's sources.  Its input ends when the count of open ones falls to zero."""
         world = self.worker.world
-        for channel in self.channels.values():
+        bound: list[Channel] = []
+        for position, channel in enumerate(channels):
             ticks = world.choices.ticks("bind", f"{self.name}/{channel.name}", (0, 1, 50, 400))
             if ticks:
                 yield from self._pause("binding", ticks)
-        if all(channel.closed for channel in self.channels.values()):
+            if bound and all(each.closed for each in bound):
+                # Hazard H13: the end, although others are yet to be bound; those are refused.
+                world.counts["hazard H13"] += 1
+                for late in channels[position:]:
+                    late.drop()
+                return
+            if not channel.closed:
+                bound.append(channel)
+        if channels and not bound:
+            # Hazard H12: nothing was bound, so nothing will bring the count to zero.
             world.counts["hazard H12"] += 1
-            while True:  # its reader never returns
+            while True:
                 yield from self._wait("sources that had all closed before they were bound")
 
     def _inputs(self) -> list[list[Channel]]:
