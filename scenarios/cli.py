@@ -1,18 +1,28 @@
 """`windtunnel`, the command."""
 
+import io
 import json
+import os
+import shutil
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final, get_args
 
 import click
 
 from properties.mutants import MUTANTS
-from scenarios.inputs import InputError, NamedPlan, Unreadable, load_plans
-from scenarios.report import describe_replay, describe_run, run_as_json
-from scenarios.runs import load_target, replay_code, replay_trace, run, saved_trace
+from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
+from scenarios.report import WIDTH, describe_replay, describe_run, run_as_json
+from scenarios.runs import (
+    LARGEST_SEED,
+    load_target,
+    replay_code,
+    replay_trace,
+    run,
+    saved_trace,
+)
 from scenarios.search import describe_tally, search, too_rare
 from scenarios.shelf import find_scenario, plan_names, scenario_names
 from sim.choices import Seeded
@@ -20,7 +30,7 @@ from sim.scenario import Profile
 from workflow import GraphError, Identifiers, TaskGraph, partition, sprint
 from workflow.partition import attach_results
 from workflow.partition_json import partition_to_json
-from workflow.trace import Trace
+from workflow.trace import Trace, write_trace
 from workflow.tree import TreeTooLarge
 from workflow.version import VERSION
 
@@ -30,6 +40,8 @@ VIOLATED: Final = 1
 BAD_INPUT: Final = 2
 DIVERGED: Final = 3
 OUR_BUG: Final = 70
+INTERRUPTED: Final = 130
+READER_GONE: Final = 141  # as a shell shows a program that a closed pipe ended
 
 # What the engine's advice to a programmer means here.
 _HINTS: Final = {
@@ -38,8 +50,11 @@ _HINTS: Final = {
 }
 
 _DEMO_SEED: Final = 7
-_LONGEST_PATH: Final = 1_000  # characters; beyond that it is a replay code
 _TRACE_HELP: Final = "Save the trace here; it replays."
+_PROFILE_HELP: Final = (
+    "How the cluster behaves: sound, or as the reference does, its hazards included."
+    "  By default as the scenario says."
+)
 
 _RUN_EXAMPLES = """\b
 Examples:
@@ -66,7 +81,22 @@ Examples:
 """
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Front(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and end quietly when nobody reads what it says."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _forget_output()
+            ctx.exit(READER_GONE)
+
+
+def _forget_output() -> None:
+    # Else Python would try once more at its end, and complain.
+    sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+
+@click.group(cls=_Front, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="windtunnel")
 def cli() -> None:
     """Test distributed query workflows, deterministically."""
@@ -102,7 +132,7 @@ def partition_command(plan: str, as_json: bool, shared: bool | None, quotes: boo
                 message = str(each.error) + _HINTS.get(each.rule, "")
                 _refuse(each.name, each.rule, message, as_json=as_json)
             elif as_json:
-                click.echo(json.dumps(_as_json(each), ensure_ascii=False))
+                _say_json(_as_json(each))
             else:
                 if len(plans) > 1:
                     click.echo(f"{each.name}:")
@@ -124,14 +154,21 @@ def _cut(named: NamedPlan) -> TaskGraph:
     return tasks
 
 
+def _say_json(value: Any) -> None:
+    # Only UTF-8 can carry every text as it is.
+    plain = (sys.stdout.encoding if sys.stdout else "utf-8").replace("-", "").lower() != "utf8"
+    text = json.dumps(value, ensure_ascii=plain, sort_keys="digest" in value)
+    # Half a surrogate pair, as in the name of a file that is not UTF-8, becomes JSON's own escape.
+    click.echo(text.encode("utf-8", "backslashreplace").decode())
+
+
 def _as_json(named: NamedPlan) -> dict[str, Any]:
     return {"name": named.name, **partition_to_json(_cut(named), named.plan)}
 
 
 def _refuse(name: str, rule: str, message: str, *, as_json: bool) -> None:
     if as_json:
-        shown = {"name": name, "error": rule, "message": message}
-        click.echo(json.dumps(shown, ensure_ascii=False))
+        _say_json({"name": name, "error": rule, "message": message})
     else:
         click.echo(f"windtunnel: {message}", err=True)
 
@@ -147,9 +184,10 @@ def demo_command(trace_file: str | None) -> None:
 @click.argument("target")
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, LARGEST_SEED),
+    metavar="N",
     default=0,
-    show_default=True,
+    show_default="0",
     help="Decides everything that could have gone differently.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
@@ -157,14 +195,14 @@ def demo_command(trace_file: str | None) -> None:
 @click.option(
     "--profile",
     type=click.Choice(get_args(Profile)),
-    help="How the cluster behaves: sound, or as the reference does, faults included.",
+    help=_PROFILE_HELP,
 )
 def run_command(
     target: str, seed: int, as_json: bool, trace_file: str | None, profile: Profile | None
 ) -> None:
-    """Run TARGET: a scenario file, a library scenario, or a plan.
+    """Run TARGET: a scenario or a plan, by its file or its name in the library.
 
-    Exits with 1 if a rule was violated.
+    A name that is also a file is the file.  Exits with 1 if a rule was violated.
     """
     _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile)
 
@@ -182,30 +220,39 @@ def _run(
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
     if as_json:
-        click.echo(json.dumps(run_as_json(finished), ensure_ascii=False, sort_keys=True))
+        _say_json(run_as_json(finished))
     else:
-        for line in describe_run(finished, saved=trace_file or ""):
+        for line in describe_run(finished, saved=trace_file or "", width=_width()):
             click.echo(line)
     if finished.violations:
         sys.exit(VIOLATED)
 
 
+def _width() -> int:
+    """Of a terminal its own, as far as that makes sense; everywhere else always the same."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return WIDTH
+    return min(max(shutil.get_terminal_size().columns, 70), WIDTH)
+
+
 def _write(place: str, trace: Trace) -> None:
-    # A name of its own first: a full disk must not cost what was saved before.
-    path = Path(place)
     try:
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, delete=False, suffix=".part"
-        ) as out:
-            part = Path(out.name)
-            try:
-                out.writelines(line + "\n" for line in trace.lines())
-            except BaseException:
-                part.unlink(missing_ok=True)
-                raise
-        part.replace(path)
-    except OSError as error:
-        raise InputError(place, f"cannot be written ({error.strerror})") from None
+        path = Path(place).resolve()  # through a link, to what it points at
+        if path.exists() and not path.is_file():  # a pipe, a terminal, /dev/null
+            with path.open("w", encoding="utf-8") as out:
+                write_trace(out, trace)
+            return
+        # A name of its own first: a full disk must not cost what was saved before.
+        part = path.with_name(f".windtunnel-{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as out:
+                write_trace(out, trace)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(place, f"cannot be written ({why})") from None
 
 
 @cli.command("replay", epilog=_REPLAY_EXAMPLES)
@@ -213,24 +260,28 @@ def _write(place: str, trace: Trace) -> None:
 def replay_command(what: str) -> None:
     """Run again what FILE or CODE comes from, and compare.
 
-    Says SAME, FIXED or DIVERGED.  Exits with 3 if it diverged, with 1 if a rule is violated as it
-    was.
+    Says SAME as recorded; FIXED if what was violated holds now; or DIVERGED, with the first
+    difference.  Exits with 3 if it diverged, else with 1 if a rule is violated.
     """
-    path = Path(what)
-    if len(what) < _LONGEST_PATH and path.is_file():
-        try:
-            with path.open(encoding="utf-8") as lines:
-                replay = replay_trace(lines, name=what)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(what, f"cannot be read ({error})") from None
-    else:
-        replay = replay_code(what)
+    replay = replay_trace(_lines(what), name=what) if is_there(what) else replay_code(what)
     for line in describe_replay(replay):
         click.echo(line)
     if replay.verdict == "DIVERGED":
         sys.exit(DIVERGED)
     if replay.run.violations:
         sys.exit(VIOLATED)
+
+
+def _lines(place: str) -> Iterator[str]:
+    try:
+        with Path(place).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                except UnicodeDecodeError:
+                    raise InputError(f"{place}:{number}", "got bytes that are no UTF-8") from None
+    except OSError as error:
+        raise InputError(place, f"cannot be read ({error.strerror})") from None
 
 
 @cli.command("list")
@@ -246,17 +297,35 @@ def list_command() -> None:
 @click.argument("names", nargs=-1)
 @click.option(
     "--seeds",
-    type=click.IntRange(1),
+    type=click.IntRange(1, 10**9),
+    metavar="N",
     default=100,
-    show_default=True,
+    show_default="100",
     help="How many seeds of each scenario.",
 )
 @click.option(
-    "--first", type=click.IntRange(0), default=0, show_default=True, help="The first seed."
+    "--first",
+    type=click.IntRange(0, LARGEST_SEED - 10**9),
+    metavar="N",
+    default=0,
+    show_default="0",
+    help="The first seed.",
 )
-@click.option("--profile", type=click.Choice(get_args(Profile)), help="As with run.")
-@click.option("--mutant", type=click.Choice(list(MUTANTS)), help="Run a faulty engine instead.")
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--profile", type=click.Choice(get_args(Profile)), help=_PROFILE_HELP)
+@click.option(
+    "--mutant",
+    type=click.Choice(list(MUTANTS)),
+    metavar="NAME",
+    help=f"Run a faulty engine instead: {', '.join(MUTANTS)}.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=2,
+    show_default="2",
+    help="How many work at once.",
+)
 def search_command(  # noqa: PLR0917 - click passes them by name
     names: tuple[str, ...],
     seeds: int,
@@ -270,7 +339,7 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     Prints what was violated, and how often each fault, stream state and beginning of a hazard
     occurred.  Exits with 1 if anything was violated or is too rare to trust the silence.
     """
-    chosen = list(names) or scenario_names()
+    chosen = list(dict.fromkeys(names)) or scenario_names()
     for name in chosen:
         find_scenario(name)
     with click.progressbar(
@@ -292,12 +361,33 @@ def search_command(  # noqa: PLR0917 - click passes them by name
 
 def main() -> None:
     """The entry point: bad input is one clear line, a fault of ours says so."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no such letter
     try:
-        cli.main(standalone_mode=True)
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        code = INTERRUPTED
     except InputError as error:
-        click.echo(f"windtunnel: {error}", err=True)
-        sys.exit(BAD_INPUT)
+        for line in str(error).splitlines():
+            click.echo(f"windtunnel: {line}", err=True)
+        code = BAD_INPUT
+    except OSError as error:
+        if error.filename is not None:
+            code = _our_bug()
+        else:  # a file that cannot be read or written has a name, and was dealt with
+            click.echo(f"windtunnel: the output cannot be written ({error.strerror})", err=True)
+            _forget_output()
+            code = BAD_INPUT
     except Exception:  # noqa: BLE001 - the last place where it can be said whose fault it is
-        traceback.print_exc()
-        click.echo("windtunnel: this is a fault of windtunnel's own; please report it", err=True)
-        sys.exit(OUR_BUG)
+        code = _our_bug()
+    sys.exit(code)
+
+
+def _our_bug() -> int:
+    traceback.print_exc()
+    click.echo("windtunnel: this is a fault of windtunnel's own; please report it", err=True)
+    return OUR_BUG

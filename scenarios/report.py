@@ -1,16 +1,26 @@
 """A run in words: what ran, how it ended, a small timeline, how to see it again."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any, Final
 
+from properties.invariants import INVARIANTS
 from scenarios.runs import Replay, Run
 from sim.scenario import Scenario
-from workflow.trace import Event, Trace
+from sim.simulate import End
+from workflow.trace import Event
 
-__all__ = ["describe_replay", "describe_run", "run_as_json"]
+__all__ = ["HEIGHT", "WIDTH", "describe_replay", "describe_run", "run_as_json"]
 
-_WIDTH: Final = 56  # columns of the timeline
-_LANES: Final = 14  # tasks shown of each workload
+WIDTH: Final = 100  # columns that a summary fits into, but for replay codes and violations
+HEIGHT: Final = 40  # and lines
+
+_COLUMNS: Final = 57  # of the timeline
+_BEFORE: Final = 34  # columns before it
+_LANES: Final = 16  # tasks shown of each workload
+_WORKLOADS: Final = 6
 _MARKS: Final = {
     "Pending": "·",
     "Running": "━",
@@ -19,20 +29,70 @@ _MARKS: Final = {
     "Cancelled": "x",
     "Failed": "!",
 }
+_ENDS: Final = ("Completed", "Cancelled", "Failed")
+_LATER: Final = "→"  # ends only after the timeline
 _LEGEND: Final = "  ".join(f"{mark} {state}" for state, mark in _MARKS.items())
 
 
-def describe_run(run: Run, *, saved: str = "") -> Iterator[str]:
+def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[str]:
     """A screenful about a run."""
     outcome, scenario = run.outcome, run.outcome.scenario
-    yield f"scenario   {scenario.name}: {scenario.sentence or 'no description'}"
-    yield f"cluster    {_cluster(scenario)}"
-    yield f"timeline   {outcome.makespan:,} us, a column is {_column(outcome.makespan):,} us"
-    for index, workload in enumerate(scenario.workloads):
-        yield f"  {workload.query or workload.plan_name or f'workload {index}'}"
-        yield from _lanes(outcome.trace, run, index)
-        yield f"    {_end(run, index)}"
-    yield f"  {_LEGEND}"
+    columns = min(_COLUMNS, width - _BEFORE)
+    per_column = max(1, -(-(outcome.makespan + 1) // columns))
+    head = [
+        *_title(scenario, width),
+        f"cluster    {_cluster(scenario)}",
+        f"timeline   {outcome.makespan:,} us, a column is {per_column:,} us",
+    ]
+    foot = [*_foot(run, saved)]
+    ends = [
+        [_cut(line, width) for line in _end(run.outcome.ends[index])]
+        for index in range(min(len(scenario.workloads), _WORKLOADS))
+    ]
+    hidden = [*_hidden(run)]
+    room = HEIGHT - len(head) - len(foot) - len(hidden) - 1 - sum(1 + len(end) for end in ends)
+    later = False
+    yield from head
+    for index, end in enumerate(ends):
+        lanes = _lanes(run, index)
+        share = min(_LANES, max(2, room // (len(ends) - index)))
+        yield _cut(f"  {_name(scenario, index)}", width)
+        shown = len(lanes) if len(lanes) <= share else share - 1
+        for lane in lanes[:shown]:
+            line = lane.line(columns, per_column)
+            later |= line.endswith(_LATER)
+            yield line
+        if len(lanes) > shown:
+            yield f"    ... {_count(len(lanes) - shown, 'more task')}"
+        room -= shown + (len(lanes) > shown)
+        yield from end
+    yield from hidden
+    yield f"  {_LEGEND}" + (f"  {_LATER} later" if later else "")
+    yield from foot
+
+
+def _title(scenario: Scenario, width: int) -> list[str]:
+    text = f"{scenario.name}: {scenario.sentence or 'no description'}"
+    lines = wrap(text, width, initial_indent="scenario   ", subsequent_indent=" " * 11)
+    return lines[:3]
+
+
+def _name(scenario: Scenario, index: int) -> str:
+    workload = scenario.workloads[index]
+    name = workload.plan_name or f"workload {index}"
+    return " ".join(f"{name}: {workload.query}".split()) if workload.query else name
+
+
+def _hidden(run: Run) -> Iterator[str]:
+    rest = run.outcome.ends[_WORKLOADS:]
+    if rest:
+        ends = Counter(end.end for end in rest)
+        shown = ", ".join(f"{count} {end}" for end, count in ends.items())
+        yield f"  ... {_count(len(rest), 'more workload')}: {shown}"
+
+
+def _foot(run: Run, saved: str) -> Iterator[str]:
+    outcome = run.outcome
     faults = {
         name.removeprefix("fault "): count
         for name, count in outcome.counts.items()
@@ -41,21 +101,23 @@ def describe_run(run: Run, *, saved: str = "") -> Iterator[str]:
     shown = ", ".join(f"{name} x{count}" for name, count in faults.items())
     yield f"trouble    {shown or 'none'}"
     blocked = outcome.counts.get("blocked ticks", 0)
+    peak = outcome.counts.get("peak buffer", 0)
     yield (
-        f"streams    blocked for {blocked:,} us in all, at most"
-        f" {outcome.counts.get('peak buffer', 0)} batches in a buffer"
+        f"streams    blocked for {blocked:,} us in all,"
+        f" at most {_count(peak, 'batch', 'batches')} in a buffer"
     )
     if outcome.stuck is not None:
+        waiting = outcome.stuck.waiting
         yield "stuck      nothing can happen any more:"
-        for who, what in outcome.stuck.waiting[:8]:
-            yield f"             {who} waits for {what}"
+        yield from (f"             {who} waits for {what}" for who, what in waiting[:6])
+        if len(waiting) > 6:
+            yield f"             ... and {len(waiting) - 6} more wait"
     if outcome.over_budget:
         yield f"stuck      not over after {outcome.steps:,} steps"
-    for violation in run.violations[:5]:
-        yield f"VIOLATED   {violation}"
+    yield from _violations(run)
     if not run.violations:
-        yield "rules      all hold"
-    yield f"digest     {outcome.digest} ({len(outcome.trace.events):,} events)"
+        yield f"rules      all {len(INVARIANTS)} hold"
+    yield f"digest     {outcome.digest} ({_count(len(outcome.trace.events), 'event')})"
     if saved:
         yield f"replay     windtunnel replay {saved}"
     elif run.code:
@@ -64,97 +126,135 @@ def describe_run(run: Run, *, saved: str = "") -> Iterator[str]:
         yield "replay     save it with --trace FILE, then: windtunnel replay FILE"
 
 
+def _violations(run: Run) -> Iterator[str]:
+    yield from (f"VIOLATED   {violation}" for violation in run.violations[:5])
+    if len(run.violations) > 5:
+        yield f"           ... and {len(run.violations) - 5} more"
+
+
 def _cluster(scenario: Scenario) -> str:
     cluster = scenario.cluster
     return (
-        f"{cluster.workers} workers with {cluster.slots} slots, {cluster.profile} profile,"
-        f" buffers of {cluster.buffer}"
+        f"{_count(cluster.workers, 'worker')} with {_count(cluster.slots, 'slot')},"
+        f" {cluster.profile} profile, buffers of {_count(cluster.buffer, 'batch', 'batches')}"
     )
 
 
-def _column(makespan: int) -> int:
-    return max(1, -(-makespan // _WIDTH))
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _end(run: Run, index: int) -> str:
-    end = run.outcome.ends[index]
-    states = ", ".join(f"{count} {state}" for state, count in end.states.items())
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: width - 3]}..."
+
+
+def _end(end: End) -> Iterator[str]:
     how = {
         "eof": "end of stream",
-        "error": end.error,
+        "error": "error",
         "closed": "closed by its reader",
         "unfinished": "not over",
     }[end.end]
-    return f"-> {how} at {end.tick:,} us, {end.rows:,} rows read; tasks: {states}"
+    at = f" at {end.tick:,} us" if end.end != "unfinished" else ""
+    states = ", ".join(f"{count} {state}" for state, count in end.states.items())
+    yield f"    -> {how}{at}, {_count(end.rows, 'row')} read; tasks: {states or 'none'}"
+    if end.error:
+        yield f"       {' '.join(end.error.split())}"
 
 
-def _lanes(trace: Trace, run: Run, index: int) -> Iterator[str]:
+@dataclass(slots=True)
+class _Lane:
+    """A task: what it is, where it ran, and its states with their ticks."""
+
+    index: int
+    what: str
+    place: str = ""
+    changes: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """The last one."""
+        return self.changes[-1][1] if self.changes else ""
+
+    def change(self, tick: int, state: str) -> None:
+        """A state is reported; a late word about an earlier one counts no more."""
+        if self.state not in _ENDS and not (state == "Pending" and self.state):
+            self.changes.append((tick, state))
+
+    def line(self, columns: int, per_column: int) -> str:
+        """A line of the timeline."""
+        text = f"    t{self.index:<3}{self.what:<18.18} {self.place:<6.6} "
+        return (text + self._marks(columns, per_column)).rstrip()
+
+    def _marks(self, columns: int, per_column: int) -> str:
+        marks = ""
+        changes = list(self.changes)
+        for column in range(columns):
+            # A state that lasted less than a column shows only if none followed in it.
+            while changes and changes[0][0] < (column + 1) * per_column:
+                mark = _MARKS[changes.pop(0)[1]]
+                marks = marks[:column].ljust(column) + mark
+                if self.state in _ENDS and not changes:
+                    return marks
+            if len(marks) == column and marks:
+                marks += marks[-1]
+        return marks[:-1] + _LATER if changes else marks
+
+
+def _lanes(run: Run, index: int) -> list[_Lane]:
     workloads = run.outcome.scenario.workloads
     order = sorted(range(len(workloads)), key=lambda i: (workloads[i].arrival, i))
     name = f"m{order.index(index)}"
-    per_column = _column(run.outcome.makespan)
-    manifest: dict[str, Any] = {}
-    changes: dict[int, list[tuple[int, str]]] = {}
-    places: dict[int, str] = {}
-    senders: dict[int, int] = {}
-    for event in trace.events:
+    lanes: list[_Lane] = []
+    senders: dict[int, _Lane] = {}
+    for event in run.outcome.trace.events:
         if event.kind == "manifest" and event.subject == name:
-            manifest = dict(event.details)
-            senders = {s: i for i, task in enumerate(manifest["tasks"]) for s in task["sinks"]}
+            lanes = [_Lane(i, _word(task)) for i, task in enumerate(event.details["tasks"])]
+            senders = _senders(lanes, event.details["tasks"])
         elif not event.subject.startswith(f"{name}/"):
             continue
         elif event.kind == "task_event":
-            changes.setdefault(_number(event, "t"), []).append((event.tick, event.details["state"]))
+            lanes[_number(event, "t")].change(event.tick, event.details["state"])
         elif event.kind == "accept":
-            places[_number(event, "t")] = event.details["worker"]
+            lanes[_number(event, "t")].place = event.details["worker"].partition(".")[0]
         elif event.kind == "stream_event" and event.details["state"] in ("Blocked", "Open"):
             state = "Blocked" if event.details["state"] == "Blocked" else "Running"
-            task = senders[_number(event, "s")]
-            if changes.get(task, [(0, "")])[-1][1] in ("Running", "Blocked"):
-                changes[task].append((event.tick, state))
-    tasks = manifest.get("tasks", [])
-    for task in range(min(len(tasks), _LANES)):
-        what = tasks[task]["fragment"].split(" ", 1)[0].split("\n", 1)[0]
-        line = _line(changes.get(task, []), per_column)
-        yield f"    t{task:<3}{what:<18.18} {places.get(task, ''):<5.5} {line}"
-    if len(tasks) > _LANES:
-        yield f"    ... {len(tasks) - _LANES} more tasks"
+            sender = senders[_number(event, "s")]
+            if sender.state in ("Running", "Blocked"):
+                sender.change(event.tick, state)
+    return lanes
+
+
+def _word(task: dict[str, Any]) -> str:
+    return str(task["fragment"]).partition("\n")[0].partition(" ")[0]
+
+
+def _senders(lanes: Sequence[_Lane], tasks: Sequence[dict[str, Any]]) -> dict[int, _Lane]:
+    return {
+        stream: lane for lane, task in zip(lanes, tasks, strict=True) for stream in task["sinks"]
+    }
 
 
 def _number(event: Event, letter: str) -> int:
     return int(event.subject.rpartition(f"/{letter}")[2].partition(".")[0])
 
 
-def _line(changes: list[tuple[int, str]], per_column: int) -> str:
-    marks: list[str] = []
-    mark = " "
-    for column in range(_WIDTH + 1):
-        before = mark
-        while changes and changes[0][0] < (column + 1) * per_column:
-            mark = _MARKS[changes.pop(0)[1]]
-        # A state that lasted less than a column still shows in it, unless it was overtaken.
-        marks.append(mark)
-        if mark in "✓x!" and before != mark:
-            break
-    return "".join(marks).rstrip()
-
-
 def describe_replay(replay: Replay) -> Iterator[str]:
     """What a replay found."""
     outcome = replay.run.outcome
     if replay.verdict == "SAME":
-        yield f"SAME       all {len(outcome.trace.events):,} events as recorded"
+        yield f"SAME       all {_count(len(outcome.trace.events), 'event')} as recorded"
     elif replay.verdict == "FIXED":
         yield "FIXED      what was violated holds now"
     else:
         yield "DIVERGED   this is not the run that was recorded"
+    yield from _title(outcome.scenario, WIDTH)
     if replay.verdict != "SAME":
         yield f"cause      {replay.reason}"
         if replay.recorded is not None or replay.seen is not None:
-            yield f"recorded   {_event(replay.recorded)}"
-            yield f"now        {_event(replay.seen)}"
-    for violation in replay.run.violations[:5]:
-        yield f"VIOLATED   {violation}"
+            yield _cut(f"recorded   {_event(replay.recorded)}", 2 * WIDTH)
+            yield _cut(f"now        {_event(replay.seen)}", 2 * WIDTH)
+    yield from _violations(replay.run)
     yield f"digest     {outcome.digest}"
 
 
@@ -162,7 +262,9 @@ def _event(event: Event | None) -> str:
     if event is None:
         return "nothing: the run had ended"
     details = " ".join(f"{key}={value}" for key, value in event.details.items())
-    return f"event {event.seq} at {event.tick:,} us: {event.kind} {event.subject} {details:.120}"
+    return (
+        f"event {event.seq} at {event.tick:,} us: {event.kind} {event.subject} {details}".rstrip()
+    )
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

@@ -230,7 +230,7 @@ def _compare(trace: Trace, again: Run, deltas: Deltas) -> Replay:
 def _why(trace: Trace, again: Run, deltas: Deltas) -> str:
     if trace.versions != again.outcome.trace.versions:
         return f"recorded with {_versions(trace)}, this is {_versions(again.outcome.trace)}"
-    as_run = Trace({"name": again.outcome.scenario.name}, trace.events, trace.versions)
+    as_run = Trace(again.outcome.trace.ran, trace.events, trace.versions)
     if trace.ran.get("digest") != as_run.digest():
         return "the file was edited or cut off: its events are not those that its digest is of"
     if deltas.unused:
