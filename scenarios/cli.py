@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 import traceback
@@ -154,10 +155,10 @@ def _cut(named: NamedPlan) -> TaskGraph:
     return tasks
 
 
-def _say_json(value: Any) -> None:
+def _say_json(value: Any, *, sort_keys: bool = False) -> None:
     # Only UTF-8 can carry every text as it is.
     plain = (sys.stdout.encoding if sys.stdout else "utf-8").replace("-", "").lower() != "utf8"
-    text = json.dumps(value, ensure_ascii=plain, sort_keys="digest" in value)
+    text = json.dumps(value, ensure_ascii=plain, sort_keys=sort_keys)
     # Half a surrogate pair, as in the name of a file that is not UTF-8, becomes JSON's own escape.
     click.echo(text.encode("utf-8", "backslashreplace").decode())
 
@@ -220,9 +221,10 @@ def _run(
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
     if as_json:
-        _say_json(run_as_json(finished))
+        _say_json(run_as_json(finished), sort_keys=True)
     else:
-        for line in describe_run(finished, saved=trace_file or "", width=_width()):
+        saved = shlex.quote(trace_file) if trace_file and Path(trace_file).is_file() else ""
+        for line in describe_run(finished, saved=saved, width=_width()):
             click.echo(line)
     if finished.violations:
         sys.exit(VIOLATED)
@@ -370,6 +372,7 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except click.Abort:
+        click.echo("windtunnel: interrupted", err=True)
         code = INTERRUPTED
     except InputError as error:
         for line in str(error).splitlines():

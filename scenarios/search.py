@@ -1,5 +1,6 @@
 """Many runs: every seed of every scenario, judged, and what they have exercised."""
 
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +32,7 @@ _MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {
     "worker-lost": ("W8", "W9"),
 }
 
+_IGNORE: Final = (signal.SIGINT, signal.SIG_IGN)
 _CHUNK: Final = 50  # seeds of one piece of work
 _RARE: Final = 0.01  # a feature below this share of its scenarios' runs is too rare to trust
 
@@ -87,11 +89,15 @@ def search(
             total.merge(_piece(piece))
             progress(len(piece[1]))
         return total
-    with ProcessPoolExecutor(processes) as pool:
+    # An interrupt from the keyboard reaches every process: this one ends the others.
+    pool = ProcessPoolExecutor(processes, initializer=signal.signal, initargs=_IGNORE)
+    try:
         # In order of the work, not of completion, so that what is shown first is always the same.
         for piece, part in zip(work, pool.map(_piece, work), strict=True):
             total.merge(part)
             progress(len(piece[1]))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return total
 
 
@@ -102,14 +108,18 @@ def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
     tally = Tally()
     counts = tally.features.setdefault(name, Counter())
     for seed in seeds:
-        finished = run(
-            scenario,
-            Seeded(seed),
-            target=name,
-            seed=seed,
-            profile=profile,
-            workflow_type=workflow_type,
-        )
+        try:
+            finished = run(
+                scenario,
+                Seeded(seed),
+                target=name,
+                seed=seed,
+                profile=profile,
+                workflow_type=workflow_type,
+            )
+        except Exception as error:
+            error.add_note(f"in scenario {name} with seed {seed}")
+            raise
         tally.runs[name] += 1
         counts.update(features(finished.outcome))
         for rule in dict.fromkeys(violation.rule for violation in finished.violations):
