@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```\n\$ (.*)\n((?:.*\n)*?)```$", README, re.MULTILINE)
 def test_readme_shows_commands() -> None:
     assert [command for command, _ in BLOCKS] == [
         "make demo",
-        "windtunnel partition scenarios/library/two-scans.txt",
+        "windtunnel partition scenarios/library/plans/two-scans.txt",
     ]
 
 
