@@ -271,30 +271,29 @@ def simulate(
 
 def _runs_on(world: World, clients: list[_Client]) -> bool:
     """Run until all clients are over or nothing is due; True if the budget ends first."""
+    clock = world.clock
+    left = [client.name for client in clients]
     try:
-        while not world.clock.idle and not _all_over(world, clients):
-            world.clock.step()
+        while left and not clock.idle:
+            if clock.runs(left[-1]):
+                clock.step()
+            else:
+                left.pop()
     except StepBudgetExceeded:
         return True
     return False
 
 
-def _all_over(world: World, clients: list[_Client]) -> bool:
-    waiting = dict.fromkeys(world.clock.waiting)
-    return not any(client.name in waiting for client in clients)
-
-
 def _stuck(
     world: World, scheduler: Scheduler, workers: list[Worker], clients: list[_Client]
 ) -> StuckReport | None:
-    waiting = dict.fromkeys(world.clock.waiting)
-    blocked = [client for client in clients if client.name in waiting]
+    blocked = [client for client in clients if world.clock.runs(client.name)]
     if not blocked:
         return None
     return StuckReport(
         (
             *((client.name, client.waits_for) for client in blocked),
-            *((job.name, job.waits_for) for worker in workers for job in worker.jobs),
+            *((job.name, str(job.waits_for)) for worker in workers for job in worker.jobs),
             *((name, "a free slot") for name in scheduler.queued()),
             *(
                 (scheduler.name(task), f"a token of the lane {lane}")

@@ -124,11 +124,15 @@ class Trace:
         return total.hexdigest()
 
 
+# Made once: json.dumps would make one for each line, and take twice as long.
+# NaN is no JSON: a trace that held one could not be read elsewhere.
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def _line(value: Any) -> str:
-    # NaN is no JSON: a trace that held one could not be read elsewhere.
-    line = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    line = _ENCODER.encode(value)
     # Half a surrogate pair, as in the name of a file that is not UTF-8, becomes JSON's own escape.
     return line.encode("utf-8", "backslashreplace").decode()
 
