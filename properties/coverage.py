@@ -92,7 +92,7 @@ def _end_before_pending(run: _Run) -> bool:
     first: dict[int, str] = {}
     for task, state, _ in _task_events(run):
         first.setdefault(task, state)
-    return any(first.get(task) in ("Cancelled", "Failed") for task in sorted(started))
+    return any(first.get(task) in _TERMINAL for task in sorted(started))
 
 
 def _closed_before_ends(run: _Run) -> bool:
