@@ -367,7 +367,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no such letter
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="windtunnel", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         code = error.exit_code
