@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TextIO, get_args
 
 import click
 
@@ -230,9 +230,13 @@ def _run(
         sys.exit(VIOLATED)
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
 def _width() -> int:
     """Of a terminal its own, as far as that makes sense; everywhere else always the same."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not _is_terminal(sys.stdout):
         return WIDTH
     return min(max(shutil.get_terminal_size().columns, 70), WIDTH)
 
@@ -345,7 +349,10 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     for name in chosen:
         find_scenario(name)
     with click.progressbar(
-        length=len(chosen) * seeds, label="runs", file=sys.stderr, hidden=not sys.stderr.isatty()
+        length=len(chosen) * seeds,
+        label="runs",
+        file=sys.stderr,
+        hidden=not _is_terminal(sys.stderr),
     ) as bar:
         tally = search(
             chosen,

@@ -12,7 +12,7 @@ from properties.mutants import MUTANTS
 from scenarios.runs import run
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
-from sim.scenario import Profile
+from sim.scenario import Client, Profile
 from workflow import Workflow
 
 __all__ = ["Found", "Tally", "describe_tally", "exercised", "search", "too_rare"]
@@ -167,8 +167,14 @@ def _meant(names: Sequence[str]) -> dict[str, list[str]]:
         scenario = find_scenario(name)
         for fault in scenario.faults:
             meant.setdefault(f"fault {fault.kind}", []).append(name)
-        for state in ("Open", "Blocked", "Closed"):
+        for state in ("Open", "Closed"):
             meant.setdefault(f"stream {state}", []).append(name)
+        if any(_slow(workload.client) for workload in scenario.workloads):
+            meant.setdefault("stream Blocked", []).append(name)
         for what in _MEANT_FOR.get(name, ()):
             meant.setdefault(what, []).append(name)
     return {what: list(dict.fromkeys(where)) for what, where in sorted(meant.items())}
+
+
+def _slow(client: Client) -> bool:
+    return client.never_reads or bool(client.stall_ticks) or any(client.pause.table())
