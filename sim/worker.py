@@ -62,16 +62,16 @@ class Channel:
         self._job = job
         self._capacity = capacity
         self._buffer: deque[Record] = deque()
-        self._waiting: deque[tuple[Record, Callable[[bool], None]]] = deque()
+        self._waiting: deque[tuple[Record, _Sending]] = deque()
 
-    def arrive(self, record: Record, ack: Callable[[bool], None], full: Callable[[], None]) -> None:
-        """A batch is here: `ack(taken)` once it has room or never will, `full` if it waits."""
+    def arrive(self, record: Record, sending: "_Sending") -> None:
+        """A batch is here: acknowledged once there is room, or never will be."""
         if len(self._buffer) < self._capacity:
             self._accept(record)
-            ack(True)
+            sending.ack(True)
         else:
-            self._waiting.append((record, ack))
-            full()
+            self._waiting.append((record, sending))
+            sending.wait()
 
     def take(self) -> Record | None:
         """The oldest batch; what waited moves up."""
@@ -79,9 +79,9 @@ class Channel:
             return None
         record = self._buffer.popleft()
         if self._waiting:
-            waiting, ack = self._waiting.popleft()
+            waiting, sending = self._waiting.popleft()
             self._accept(waiting)
-            ack(True)
+            sending.ack(True)
         if self.input is not None and not self._buffer:
             self.input.emptied(self)
         return record
@@ -100,8 +100,8 @@ class Channel:
         """The reader is gone: what waits is refused."""
         self.closed = True
         waiting, self._waiting = self._waiting, deque()
-        for _, ack in waiting:
-            ack(False)
+        for _, sending in waiting:
+            sending.ack(False)
 
     def _accept(self, record: Record) -> None:
         self._buffer.append(record)
@@ -157,12 +157,74 @@ class Input:
         del self._ready[bisect_left(self._ready, channel.place)]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sending:
     """One batch on its way, as its sender sees it."""
 
+    job: "Job"
+    number: int
+    back: Link
     taken: bool | None = None
     full: bool = False
+
+    def ack(self, taken: bool) -> None:
+        """The reader took it, or never will."""
+        self.back.send(f"ack {self.number}", self._settled, taken)
+
+    def wait(self) -> None:
+        """The reader has no room yet."""
+        self.back.send(f"full {self.number}", self._held)
+
+    def _settled(self, taken: bool) -> None:
+        self.taken = taken
+        self.job.wake()
+
+    def _held(self) -> None:
+        self.full = True
+        self.job.wake()
+
+
+@dataclass(slots=True, eq=False)
+class _Offer:
+    """A batch of results at who listens to them.
+
+    An object and no closures: these would refer to each other, and all of them to the batch, so
+    that only the garbage collector could free them, which took a fifth of the time of long runs.
+    """
+
+    worker: "Worker"
+    name: str
+    record: Record
+    sending: _Sending
+    settled: bool = False
+
+    def attempt(self, *, first: bool = False) -> None:
+        """Hand it over if there is room, else at the next change."""
+        if self.settled:
+            return
+        writer = self.worker.scheduler.writer_of(self.name)  # the stream may have closed meanwhile
+        if writer is None:
+            self._settle(False)
+            return
+        writer.watch(self._again)
+        try:
+            taken = writer.offer(self.record.batch)
+        except WriteClosed:
+            self._settle(False)
+            return
+        if taken:
+            self._settle(True)
+        elif first:
+            self.sending.wait()
+
+    def _settle(self, taken: bool) -> None:
+        if not self.settled:
+            self.settled = True
+            self.sending.ack(taken)
+
+    def _again(self) -> None:
+        if not self.settled:
+            self.worker.world.clock.after(0, f"offer {self.name}", self.attempt)
 
 
 class Job:
@@ -394,24 +456,9 @@ class Job:
             yield from self._wait(f"the reader of {name} to be known")
         number = self._sent[name] = self._sent.get(name, 0) + 1
         world.record("send", name, task=self.name, number=number, rows=record.rows)
-        sending = _Sending()
         there, back = self._link(name)
-
-        def ack(taken: bool) -> None:
-            back.send(f"ack {number}", settle, taken)
-
-        def settle(taken: bool) -> None:
-            sending.taken = taken
-            self.wake()
-
-        def full() -> None:
-            back.send(f"full {number}", hold)
-
-        def hold() -> None:
-            sending.full = True
-            self.wake()
-
-        there.send(f"data {number}", self._arrive, name, record, ack, full)
+        sending = _Sending(self, number, back)
+        there.send(f"data {number}", self._arrive, name, record, sending)
         blocked_at: int | None = None
         while sending.taken is None:
             if sending.full and blocked_at is None:
@@ -434,19 +481,17 @@ class Job:
             self._links[name] = links
         return self._links[name]
 
-    def _arrive(
-        self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
-    ) -> None:
+    def _arrive(self, name: str, record: Record, sending: _Sending) -> None:
         """At the other end of the data connection."""
         reader = self.addresses[name]
         if reader is None:
-            self.worker.offer(name, record, ack, full)
+            self.worker.offer(name, record, sending)
         elif reader.alive:
             channel = reader.channel(name)
             if channel is None or channel.closed:
-                ack(False)
+                sending.ack(False)
             else:
-                channel.arrive(record, ack, full)
+                channel.arrive(record, sending)
 
     # Reporting.
 
@@ -737,41 +782,9 @@ class Worker:
                 return job.channels[stream]
         return None
 
-    def offer(
-        self, name: str, record: Record, ack: Callable[[bool], None], full: Callable[[], None]
-    ) -> None:
+    def offer(self, name: str, record: Record, sending: "_Sending") -> None:
         """Results have come to the scheduler: hand them to who listens."""
-
-        def attempt(*, first: bool) -> None:
-            writer = self.scheduler.writer_of(name)  # the stream may have closed meanwhile
-            if writer is None:
-                settle(False)
-                return
-            writer.watch(again)
-            try:
-                taken = writer.offer(record.batch)
-            except WriteClosed:
-                settle(False)
-                return
-            if taken:
-                settle(True)
-            elif first:
-                full()
-
-        settled: list[bool] = []
-
-        def settle(taken: bool) -> None:
-            if not settled:
-                settled.append(taken)
-                ack(taken)
-
-        def again() -> None:
-            if not settled:
-                self.world.clock.after(
-                    0, f"offer {name}", lambda: None if settled else attempt(first=False)
-                )
-
-        attempt(first=True)
+        _Offer(self, name, record, sending).attempt(first=True)
 
     def workload_of(self, execution: Execution) -> Workload:
         """What the task belongs to."""
