@@ -20,7 +20,7 @@ HEIGHT: Final = 40  # and lines
 _COLUMNS: Final = 57  # of the timeline
 _BEFORE: Final = 34  # columns before it
 _LANES: Final = 16  # tasks shown of each workload
-_WORKLOADS: Final = 6
+_SMALLEST: Final = 5  # lines of a workload: its name, two for tasks, and how it ended
 _MARKS: Final = {
     "Pending": "·",
     "Running": "━",
@@ -45,12 +45,11 @@ def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[s
         f"timeline   {outcome.makespan:,} us, a column is {per_column:,} us",
     ]
     foot = [*_foot(run, saved)]
-    ends = [
-        [_cut(line, width) for line in _end(run.outcome.ends[index])]
-        for index in range(min(len(scenario.workloads), _WORKLOADS))
-    ]
-    hidden = [*_hidden(run)]
-    room = HEIGHT - len(head) - len(foot) - len(hidden) - 1 - sum(1 + len(end) for end in ends)
+    room = HEIGHT - len(head) - len(foot) - 2  # the legend, and a word about what is hidden
+    ends = [[_cut(line, width) for line in _end(end)] for end in outcome.ends]
+    ends = ends[: max(1, room // _SMALLEST)]
+    hidden = [*_hidden(outcome.ends[len(ends) :])]
+    room -= sum(1 + len(end) for end in ends)
     later = False
     yield from head
     for index, end in enumerate(ends):
@@ -83,8 +82,7 @@ def _name(scenario: Scenario, index: int) -> str:
     return " ".join(f"{name}: {workload.query}".split()) if workload.query else name
 
 
-def _hidden(run: Run) -> Iterator[str]:
-    rest = run.outcome.ends[_WORKLOADS:]
+def _hidden(rest: Sequence[End]) -> Iterator[str]:
     if rest:
         ends = Counter(end.end for end in rest)
         shown = ", ".join(f"{count} {end}" for end, count in ends.items())
