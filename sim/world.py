@@ -6,7 +6,8 @@ from typing import Any, Final
 from sim.choices import Choices
 from sim.clock import Clock
 from sim.faults import Faults
-from sim.scenario import Scenario
+from sim.scenario import Scenario, Workload
+from workflow import Plan
 from workflow.trace import Recorder
 
 __all__ = ["World"]
@@ -24,12 +25,23 @@ class World:
         self.choices: Final = choices
         self.clock: Final = Clock(choices, slack=cluster.slack, max_steps=scenario.max_steps)
         self.counts: Final[Counter[str]] = Counter()
+        # Manifests are named in the order in which they are registered.
+        by_arrival = sorted(
+            enumerate(scenario.workloads), key=lambda each: (each[1].arrival, each[0])
+        )
+        self._workloads = {f"m{number}": each for number, each in enumerate(by_arrival)}
         self.faults: Final = Faults(scenario.faults, choices, self.fault_fired)
         self.sound: Final = cluster.profile == "sound"
         self.control: Final = cluster.control.table()
         self.data: Final = cluster.data.table()
         self.work: Final = cluster.work.table()
         self.notify: Final = cluster.notify.table()
+
+    def workload(self, manifest: str) -> tuple[int, Workload]:
+        """What a manifest belongs to, and its place in the scenario; else one of defaults."""
+        if manifest not in self._workloads:
+            self._workloads[manifest] = (len(self._workloads), Workload(plan=Plan()))
+        return self._workloads[manifest]
 
     def record(self, kind: str, subject: str, **details: Any) -> None:
         """Add an inner event to the trace."""
