@@ -12,7 +12,7 @@ does none of that.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from sim.fairqueue import FairQueue, Ticket
 from sim.network import Link
@@ -33,9 +33,6 @@ from workflow import (
 )
 from workflow.runner import LEGAL_STREAM_MOVES, LEGAL_TASK_MOVES, manifest_violations
 
-if TYPE_CHECKING:
-    from sim.worker import Worker
-
 __all__ = ["Connection", "ConnectionLost", "Execution", "Scheduler", "TaskRecord"]
 
 
@@ -46,12 +43,44 @@ class ConnectionLost(Exception):
         return f"connection to worker {self.args[0]} lost"
 
 
+class WorkerEnd(Protocol):
+    """A worker, as the scheduler sees it: what it can be told."""
+
+    @property
+    def name(self) -> str:
+        """Who it is."""
+
+    @property
+    def index(self) -> int:
+        """Its number."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not died."""
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is about to go."""
+
+    def on_assign(self, connection: "Connection", execution: "Execution") -> None:
+        """Run a task, or say that there is no slot."""
+
+    def on_bind(self, task: str, attempt: int, stream: str, reader: Any) -> None:
+        """A sink has a reader: another worker's end, or None for the scheduler."""
+
+    def on_closed(self, stream: str) -> None:
+        """A source has ended."""
+
+    def on_cancel(self, execution: "Execution") -> None:
+        """A task is not wanted any more."""
+
+
 @dataclass(slots=True, eq=False)
 class Connection:
     """One control connection of a worker, as both ends see it."""
 
     name: str  # w0, w0.2 for the second
-    worker: "Worker"
+    worker: WorkerEnd
     to_worker: Link
     to_scheduler: Link
     ready: int = 0  # slots that wait for a task
@@ -237,7 +266,7 @@ class Scheduler:
 
     # What workers say.
 
-    def connect(self, worker: "Worker", name: str) -> Connection:
+    def connect(self, worker: WorkerEnd, name: str) -> Connection:
         """A worker's new control connection."""
         clock, table = self._world.clock, self._world.control
         connection = Connection(
@@ -333,7 +362,7 @@ class Scheduler:
         """The live ones."""
         return self._connections
 
-    def others(self, worker: "Worker") -> bool:
+    def others(self, worker: WorkerEnd) -> bool:
         """Whether another worker is there to stay."""
         return any(
             each.worker is not worker and each.worker.alive and not each.worker.leaving

@@ -1,0 +1,143 @@
+"""SimRunner: a Runner over a simulated cluster.
+
+>>> from sim.choices import Seeded
+>>> from workflow import Plan, Workflow
+>>> from workflow.plan import DataObjScan
+>>> plan = Plan()
+>>> scan = plan.add(DataObjScan(location="objects/0"))
+>>> runner = SimRunner(Scenario(), Seeded(7))
+>>> workflow = Workflow(plan, runner)
+>>> results = workflow.run()
+>>> while results.poll() is None:
+...     runner.step()
+>>> runner.tick > 0, runner.trace.events[0].kind
+(True, 'manifest')
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from sim.choices import Choices
+from sim.rows import row_names
+from sim.scenario import Fault, Scenario
+from sim.scheduler import Scheduler
+from sim.worker import Worker
+from sim.world import World
+from workflow import Manifest, RecordWriter, Results, Stream, Task
+from workflow.trace import RecordedResults, Recorder, Trace
+
+__all__ = ["SimRunner"]
+
+
+class SimRunner:
+    """Scheduler, links and workers in virtual time, behind the Runner protocol.
+
+    A scenario's cluster and faults make the world; its workloads say how many rows the scans of
+    the first manifest have, of the second, and so on.  `step` moves the world by one event.
+    """
+
+    def __init__(self, scenario: Scenario, choices: Choices) -> None:
+        self.world: Final = World(scenario, choices)
+        self.scheduler: Final = Scheduler(self.world)
+        self.recorder: Final = Recorder(
+            self.scheduler,
+            clock=lambda: self.world.clock.tick,
+            identify=row_names,
+            ran={"name": scenario.name},
+        )
+        self.world.recorder = self.recorder
+        self.world.clock.on_failure = self._process_failed
+        self.workers: Final = [
+            Worker(self.world, self.scheduler, index) for index in range(scenario.cluster.workers)
+        ]
+        for worker in self.workers:
+            worker.connect()
+
+    def schedule_faults(self) -> None:
+        """Let the faults that have a tick come."""
+        for index, fault in self.world.faults.timed():
+            self.world.clock.after(
+                fault.at or 0, self.world.faults.label(index), partial(self._strike, index, fault)
+            )
+
+    # The Runner protocol, recorded.
+
+    def register_manifest(self, manifest: Manifest) -> None:
+        """See `workflow.Runner`."""
+        self.recorder.register_manifest(manifest)
+
+    def unregister_manifest(self, manifest: Manifest) -> None:
+        """See `workflow.Runner`."""
+        self.recorder.unregister_manifest(manifest)
+
+    def listen(self, stream: Stream, writer: RecordWriter) -> None:
+        """See `workflow.Runner`."""
+        self.recorder.listen(stream, writer)
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """See `workflow.Runner`."""
+        self.recorder.start(tasks)
+
+    def cancel(self, tasks: Sequence[Task]) -> None:
+        """See `workflow.Runner`."""
+        self.recorder.cancel(tasks)
+
+    # The world.
+
+    def step(self) -> None:
+        """Handle the next event.  Raises SimPy's EmptySchedule if nothing is due."""
+        self.world.clock.step()
+
+    @property
+    def tick(self) -> int:
+        """The time, in microseconds since the start."""
+        return self.world.clock.tick
+
+    @property
+    def trace(self) -> Trace:
+        """What has happened."""
+        return self.recorder.trace
+
+    def reader(self, results: Results) -> RecordedResults:
+        """The results of a workflow here, for a reader whose reads are recorded."""
+        return self.recorder.reader(results)
+
+    def close(self) -> None:
+        """End what still waits, in the order in which it was begun."""
+        self.world.clock.close()
+
+    def _process_failed(self, name: str, error: Exception) -> None:
+        self.world.record("process_failed", name, error=f"{type(error).__name__}: {error}")
+
+    def _strike(self, index: int, fault: Fault) -> None:
+        """A fault whose tick has come, where it does not wait for an occasion."""
+        world = self.world
+        fitting = [
+            w for w in self.workers if w.alive and (fault.worker is None or w.index == fault.worker)
+        ]
+        if fault.kind in ("worker_crash", "worker_leave", "connection_cut"):
+            if fitting:
+                worker = world.choices.pick("victim", world.faults.label(index), fitting)
+                world.fault_fired(fault.kind, worker.name)
+                if fault.kind == "worker_crash":
+                    worker.crash(fault.ticks)
+                elif fault.kind == "worker_leave":
+                    worker.leave()
+                else:
+                    worker.cut()
+            return
+        if fault.kind == "cancel_task":
+            running = [
+                record
+                for record, connection in self.scheduler.running()
+                if fault.task in (None, record.index)
+                and fault.worker in (None, connection.worker.index)
+                and fault.workload in (None, world.workload(record.entry.name)[0])
+            ]
+            if running:
+                record = world.choices.pick("victim", world.faults.label(index), running)
+                world.fault_fired(fault.kind, record.name)
+                self.recorder.cancel([record.task])
+            return
+        world.faults.arm(index)
