@@ -17,6 +17,7 @@ __all__ = ["HEIGHT", "WIDTH", "describe_replay", "describe_run", "run_as_json"]
 WIDTH: Final = 100  # columns that a summary fits into, but for replay codes and violations
 HEIGHT: Final = 40  # and lines
 
+_LONGEST: Final = 400  # columns of a violation or an event; --json and the trace have all of it
 _COLUMNS: Final = 57  # of the timeline
 _BEFORE: Final = 34  # columns before it
 _LANES: Final = 16  # tasks shown of each workload
@@ -44,7 +45,7 @@ def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[s
         f"cluster    {_cluster(scenario)}",
         f"timeline   {outcome.makespan:,} us, a column is {per_column:,} us",
     ]
-    foot = [*_foot(run, saved)]
+    foot = [*_foot(run, saved, width)]
     room = HEIGHT - len(head) - len(foot) - 2  # the legend, and a word about what is hidden
     ends = [[_cut(line, width) for line in _end(end)] for end in outcome.ends]
     ends = ends[: max(1, room // _SMALLEST)]
@@ -89,7 +90,7 @@ def _hidden(rest: Sequence[End]) -> Iterator[str]:
         yield f"  ... {_count(len(rest), 'more workload')}: {shown}"
 
 
-def _foot(run: Run, saved: str) -> Iterator[str]:
+def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
     outcome = run.outcome
     faults = {
         name.removeprefix("fault "): count
@@ -97,7 +98,7 @@ def _foot(run: Run, saved: str) -> Iterator[str]:
         if name.startswith("fault ")
     }
     shown = ", ".join(f"{name} x{count}" for name, count in faults.items())
-    yield f"trouble    {shown or 'none'}"
+    yield _cut(f"trouble    {shown or 'none'}", width)
     blocked = outcome.counts.get("blocked ticks", 0)
     peak = outcome.counts.get("peak buffer", 0)
     yield (
@@ -107,7 +108,9 @@ def _foot(run: Run, saved: str) -> Iterator[str]:
     if outcome.stuck is not None:
         waiting = outcome.stuck.waiting
         yield "stuck      nothing can happen any more:"
-        yield from (f"             {who} waits for {what}" for who, what in waiting[:6])
+        yield from (
+            _cut(f"             {who} waits for {what}", width) for who, what in waiting[:6]
+        )
         if len(waiting) > 6:
             yield f"             ... and {len(waiting) - 6} more wait"
     if outcome.over_budget:
@@ -125,7 +128,7 @@ def _foot(run: Run, saved: str) -> Iterator[str]:
 
 
 def _violations(run: Run) -> Iterator[str]:
-    yield from (f"VIOLATED   {violation}" for violation in run.violations[:5])
+    yield from (_cut(f"VIOLATED   {violation}", _LONGEST) for violation in run.violations[:5])
     if len(run.violations) > 5:
         yield f"           ... and {len(run.violations) - 5} more"
 
@@ -250,8 +253,8 @@ def describe_replay(replay: Replay) -> Iterator[str]:
     if replay.verdict != "SAME":
         yield f"cause      {replay.reason}"
         if replay.recorded is not None or replay.seen is not None:
-            yield _cut(f"recorded   {_event(replay.recorded)}", 2 * WIDTH)
-            yield _cut(f"now        {_event(replay.seen)}", 2 * WIDTH)
+            yield _cut(f"recorded   {_event(replay.recorded)}", _LONGEST)
+            yield _cut(f"now        {_event(replay.seen)}", _LONGEST)
     yield from _violations(replay.run)
     yield f"digest     {outcome.digest}"
 

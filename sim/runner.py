@@ -107,7 +107,7 @@ class SimRunner:
         """End what still waits, in the order in which it was begun."""
         self.world.clock.close()
 
-    def _process_failed(self, name: str, error: Exception) -> None:
+    def _process_failed(self, name: str, error: BaseException) -> None:
         self.world.record("process_failed", name, error=f"{type(error).__name__}: {error}")
 
     def _strike(self, index: int, fault: Fault) -> None:

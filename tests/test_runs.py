@@ -331,7 +331,7 @@ def test_a_violation_that_is_gone_is_fixed_and_one_that_stays_is_the_same(
     code, out, _ = program(capsys, monkeypatch, "replay", str(file))
     assert code == 1
     assert out.startswith("SAME       all ")
-    assert f"VIOLATED   {finished.violations[0]}" in out
+    assert f"VIOLATED   {finished.violations[0]}"[:300] in out
 
 
 def test_a_rule_that_changed_is_said_to_have() -> None:
@@ -478,7 +478,7 @@ def test_a_fine_run_exits_with_0_and_a_violated_one_with_1(
     monkeypatch.setattr(cli, "run", lambda *_a, **_k: finished)
     code, out, _ = program(capsys, monkeypatch, "run", "error-rate")
     assert code == 1
-    assert f"VIOLATED   {finished.violations[0]}" in out
+    assert f"VIOLATED   {finished.violations[0]}"[:300] in out
     assert "all hold" not in out
     code, out, _ = program(capsys, monkeypatch, "run", "error-rate", "--json")
     assert code == 1

@@ -15,7 +15,8 @@ from scenarios.report import HEIGHT, WIDTH, describe_run
 from scenarios.runs import Run, run
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded, Tame
-from sim.scenario import Cluster, Scenario
+from sim.scenario import FAULT_KINDS, Cluster, Scenario
+from sim.simulate import StuckReport
 
 FILE = Path(__file__).parent / "data" / "summaries.txt"
 COMMANDS = ("windtunnel run count-over-time --seed 0", "windtunnel run impatient-users --seed 0")
@@ -89,9 +90,18 @@ def test_a_task_that_ends_after_the_results_is_marked() -> None:
 def test_a_long_error_is_cut_and_stays_on_its_line() -> None:
     finished = run(find_scenario("count-over-time"), Tame())
     end = replace(finished.outcome.ends[0], end="error", error="Oh: " + "no\n" * 99)
-    broken = Run(replace(finished.outcome, ends=(end,)), ())
-    [line] = [line for line in describe_run(broken) if line.startswith("       Oh: no no no")]
-    assert (len(line), line[-3:]) == (WIDTH, "...")
+    counts = {f"fault {kind}": 12 for kind in FAULT_KINDS}
+    stuck = StuckReport((("m0/t1", "input from " + ", ".join(["m0/s1"] * 999)),) * 9)
+    broken = Run(replace(finished.outcome, ends=(end,), counts=counts, stuck=stuck), ())
+    lines = list(describe_run(broken))
+    assert max(map(len, lines[:-1])) == WIDTH
+    for begin in (
+        "       Oh: no no no",
+        "trouble    task_failure x12, ",
+        "             m0/t1 waits for",
+    ):
+        assert [line[-3:] for line in lines if line.startswith(begin)][0] == "..."
+    assert "             ... and 3 more wait" in lines
 
 
 if __name__ == "__main__":
