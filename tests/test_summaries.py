@@ -100,7 +100,7 @@ def test_a_long_error_is_cut_and_stays_on_its_line() -> None:
         "trouble    task_failure x12, ",
         "             m0/t1 waits for",
     ):
-        assert [line[-3:] for line in lines if line.startswith(begin)][0] == "..."
+        assert next(line for line in lines if line.startswith(begin)).endswith("...")
     assert "             ... and 3 more wait" in lines
 
 
