@@ -7,7 +7,6 @@ from typing import Any, Final, Literal
 
 from simpy.events import Event
 
-from sim.rows import row_names
 from sim.scenario import Workload
 from sim.world import World
 from workflow import EndOfStream, Identifiers, Statistics, TaskState, Workflow
@@ -134,7 +133,7 @@ class Client:
                 continue
             self.records += 1
             self.rows += batch.num_rows
-            self.names.extend(row_names(batch))
+            self.names.extend(self.world.row_names(batch))
             ticks = self.world.choices.ticks("read", f"{self.name}/{self.records}", pause)
             if ticks:
                 yield clock.pause(ticks, f"{self.name} reads on")

@@ -136,7 +136,8 @@ class Job:
         self._report(TaskStatus(TaskState.RUNNING))
         self._maybe_fail("start", 0)
         fragment = Fragment(self.task, hides=not world.sound)
-        for scan in scans_of(self.task, self.execution.record.name, workload):
+        ascending = world.oldest_first(self.execution.record.entry.name)
+        for scan in scans_of(self.task, self.execution.record.name, workload, ascending=ascending):
             yield from self._scan(fragment, scan, workload.batch_rows)
         for group in self._inputs():
             while not fragment.done:

@@ -5,9 +5,11 @@ newest first, or oldest first where the plan asks for the oldest.  So what a run
 known, and a row lost or doubled on the way shows by its name.
 """
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
@@ -20,14 +22,17 @@ from workflow.plan import (
     DataObjScan,
     Limit,
     Node,
+    Plan,
     PointersScan,
     ScanSet,
     TopK,
 )
 
-__all__ = ["Fragment", "Record", "Scan", "row_names", "scans_of"]
+__all__ = ["Fragment", "Record", "RowNames", "Scan", "oldest_first", "row_names", "scans_of"]
 
 _TIME: Final = Column(ColumnType.BUILTIN, "timestamp")
+
+_rank = itemgetter(0, 1, 2)  # of what a TopK keeps
 
 SCHEMA: Final = pa.schema([("scan", pa.string()), ("row", pa.int64())])
 
@@ -108,10 +113,35 @@ def row_names(batch: pa.RecordBatch) -> list[str]:
     return names
 
 
-def scans_of(task: Task, name: str, workload: Workload) -> list[Scan]:
-    """What the task reads from storage; `name` is the task's."""
+class RowNames:
+    """`row_names`, which for one batch is asked at its way in, out and to the client in turn."""
+
+    def __init__(self) -> None:
+        self._last: tuple[pa.RecordBatch, list[str]] | None = None
+
+    def __call__(self, batch: pa.RecordBatch) -> list[str]:
+        """The rows of a batch by name, runs as ``scan:first-last``."""
+        if self._last is None or self._last[0] is not batch:
+            self._last = batch, row_names(batch)
+        return self._last[1]
+
+
+def oldest_first(plan: Plan) -> bool:
+    """Whether the plan asks for the oldest rows."""
+    return any(isinstance(node, TopK) and node.ascending for node in plan)
+
+
+def scans_of(
+    task: Task, name: str, workload: Workload, *, ascending: bool | None = None
+) -> list[Scan]:
+    """What the task reads from storage; `name` is the task's.
+
+    `ascending` is what `oldest_first` says of the plan: who knows it spares a look at the whole
+    plan for each task.
+    """
     found: list[Scan] = []
-    ascending = any(isinstance(node, TopK) and node.ascending for node in workload.plan)
+    if ascending is None:
+        ascending = oldest_first(workload.plan)
     for node in task.fragment.preorder():
         targets: Iterable[Node] = node.targets if isinstance(node, ScanSet) else (node,)
         for target in targets:
@@ -172,8 +202,7 @@ class Fragment:
         if not self._collects:
             return None
         pieces = self._pieces or [
-            (scan, row, row + 1)
-            for _, _, row, scan in sorted(self._kept, key=lambda kept: kept[1:3])
+            (scan, row, row + 1) for _, _, row, scan in sorted(self._kept, key=itemgetter(1, 2))
         ]
         record = self._limited(Record(_joined(pieces)))
         return record if record is not None and record.rows else None
@@ -190,9 +219,10 @@ class Fragment:
         for scan, low, high in record.pieces:
             for row in range(low, high):
                 time = scan.time(row)
-                self._kept.append((sign * time if time is not None else 0, scan.name, row, scan))
-        self._kept.sort(key=lambda kept: kept[:3])
-        del self._kept[top.k :]
+                kept = (sign * time if time is not None else 0, scan.name, row, scan)
+                if len(self._kept) < top.k or _rank(kept) < _rank(self._kept[-1]):
+                    insort(self._kept, kept, key=_rank)
+                    del self._kept[top.k :]
 
     def _limited(self, record: Record) -> Record | None:
         if self._skip:

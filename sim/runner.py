@@ -19,7 +19,6 @@ from functools import partial
 from typing import Final
 
 from sim.choices import Choices
-from sim.rows import row_names
 from sim.scenario import Fault, Scenario
 from sim.scheduler import Scheduler
 from sim.worker import Worker
@@ -43,7 +42,7 @@ class SimRunner:
         self.recorder: Final = Recorder(
             self.scheduler,
             clock=lambda: self.world.clock.tick,
-            identify=row_names,
+            identify=self.world.row_names,
             ran={"name": scenario.name},
         )
         self.world.recorder = self.recorder

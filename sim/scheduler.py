@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
 
+from ulid import ULID
+
 from sim.fairqueue import FairQueue, Ticket
 from sim.network import Link
 from sim.world import World
@@ -166,6 +168,7 @@ class Scheduler:
         self._tasks: dict[Task, TaskRecord] = {}
         self._streams: dict[Stream, StreamRecord] = {}
         self._by_name: dict[str, StreamRecord] = {}
+        self._ids: dict[ULID, None] = {}  # of tasks and streams
         self._queue: FairQueue[TaskRecord] = FairQueue()
         self._connections: list[Connection] = []
         self._assigning = False
@@ -175,11 +178,11 @@ class Scheduler:
 
     def register_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
-        known = dict.fromkeys(task.id for task in self._tasks)
-        known |= dict.fromkeys(stream.id for stream in self._streams)
-        violations = tuple(manifest_violations(manifest, known))
+        violations = tuple(manifest_violations(manifest, self._ids))
         if violations:
             raise ManifestRefused(violations)
+        self._ids.update((task.id, None) for task in manifest.tasks)
+        self._ids.update((stream.id, None) for stream in manifest.streams)
         name = f"m{self._registered}"
         self._registered += 1
         scope = (manifest.tenant or "unknown-tenant", *manifest.actor, str(manifest.id))
@@ -220,9 +223,10 @@ class Scheduler:
         entry.alive = False
         entry.untold.clear()
         for record in entry.tasks:
-            del self._tasks[record.task]
+            del self._tasks[record.task], self._ids[record.task.id]
         for stream in entry.streams:
             del self._streams[stream.stream], self._by_name[stream.name]
+            del self._ids[stream.stream.id]
 
     def listen(self, stream: Stream, writer: RecordWriter) -> None:
         """See `workflow.Runner`."""

@@ -165,12 +165,12 @@ class Runner(Protocol):
 
 def manifest_violations(manifest: Manifest, known: Collection[ULID]) -> Iterator[str]:
     """What a Runner that knows the ids `known` has to refuse in a manifest, if anything."""
-    seen = dict.fromkeys(known)
+    seen: dict[ULID, None] = {}  # `known` may be large, and is not copied for each manifest
     items: tuple[Stream | Task, ...] = (*manifest.streams, *manifest.tasks)
     for item in items:
         if not int(item.id):
             yield f"{item}: got the zero id, expected another"
-        if item.id in seen:
+        if item.id in seen or item.id in known:
             yield f"{item}: got an id that is known already, expected a new one"
         seen[item.id] = None
     ours = dict.fromkeys(manifest.streams)
