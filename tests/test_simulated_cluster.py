@@ -256,11 +256,12 @@ class Thorough(Workflow):
         super()._task_changed(task, replace(status, contributing_time_range=None))
 
 
+@pytest.mark.parametrize("k", [8, 12])  # within a scan, and at the very instant where two meet
 @pytest.mark.parametrize("ascending", [False, True])
-def test_short_circuiting_changes_no_row(ascending: bool) -> None:
+def test_short_circuiting_changes_no_row(ascending: bool, k: int) -> None:
     cut_short = 0
-    plan = chain(TopK(k=8, ascending=ascending), *list(newest(1, 6))[1:])
-    for seed in range(100):
+    plan = chain(TopK(k=k, ascending=ascending), *list(newest(1, 6))[1:])
+    for seed in range(50):  # times four
         workload = Workload(
             plan=plan, options=Options(max_running_scan_tasks=1 + seed % 4), rows_per_scan=12
         )
@@ -271,7 +272,7 @@ def test_short_circuiting_changes_no_row(ascending: bool) -> None:
         assert short.ends[0].row_names == thorough.ends[0].row_names
         assert thorough.ends[0].states == {"Completed": 7}
         cut_short += short.ends[0].states.get("Cancelled", 0)
-    assert cut_short > 100
+    assert cut_short > 20
 
 
 @pytest.mark.parametrize("profile", ["sound", "reference"])
