@@ -1,5 +1,6 @@
 """Many runs: every seed of every scenario, judged, and what they have exercised."""
 
+import multiprocessing
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -89,8 +90,10 @@ def search(
             total.merge(_piece(piece))
             progress(len(piece[1]))
         return total
-    # An interrupt from the keyboard reaches every process: this one ends the others.
-    pool = ProcessPoolExecutor(processes, initializer=signal.signal, initargs=_IGNORE)
+    # Fresh processes: a copy of this one would miss the threads of Arrow.  An interrupt from the
+    # keyboard reaches all of them: this one ends the others.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, signal.signal, _IGNORE)
     try:
         # In order of the work, not of completion, so that what is shown first is always the same.
         for piece, part in zip(work, pool.map(_piece, work), strict=True):
