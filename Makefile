@@ -8,13 +8,16 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test bench lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
 
 test: venv  ## run the tests; ARGS="-k name" goes on to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: venv  ## run the benchmarks, four minutes; ARGS="--quick" or ARGS="partition" for less
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lint: lint-format lint-rules lint-types lint-layers
 
@@ -58,4 +61,4 @@ lock:
 clean:
 	@rm -rf .venv .venv-* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
 		.windtunnel build dist *.egg-info
-	@find workflow sim properties scenarios tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find workflow sim properties scenarios tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

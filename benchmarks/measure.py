@@ -1,0 +1,92 @@
+"""Ways to measure, and what a measurement gives."""
+
+import gc
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Final, ParamSpec, TypeVar
+
+__all__ = ["FULL", "QUICK", "Figure", "Sizes", "alone", "interleaved", "peak_bytes", "seconds"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number of a benchmark."""
+
+    benchmark: str
+    case: str
+    name: str
+    value: float
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much is measured."""
+
+    repeats: int = 5
+    seeds: int = 40  # of each small scenario
+    tasks: tuple[int, ...] = (10, 100, 1_000, 10_000)
+    records: int = 10  # of each stream, in the runs above
+    targets: tuple[int, ...] = (1_000, 10_000, 100_000)
+    large: tuple[int, int] = (1_000, 100)  # tasks, records of each stream
+    profiled: tuple[int, int] = (1_000, 20)
+    fresh: bool = True  # large runs have a process of their own
+
+
+FULL: Final = Sizes()
+QUICK: Final = Sizes(
+    repeats=3,
+    seeds=10,
+    tasks=(10, 100, 1_000),
+    targets=(1_000, 10_000),
+    large=(1_000, 10),
+    profiled=(300, 10),
+)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Processor time of one call, garbage of earlier ones not counted."""
+    gc.collect()
+    start = process_time()
+    call()
+    return process_time() - start
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each call, measured in turns (A B A B), so that all see the same noise."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+    return {name: median(each) for name, each in times.items()}
+
+
+def alone(fresh: bool, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of a call, if `fresh` from a process in which nothing ran before."""
+    if not fresh:
+        return call(*args, **kwargs)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(call, *args, **kwargs).result()
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not from getrusage, which on Linux also counts what the parent had at the start.
+        for line in status.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
