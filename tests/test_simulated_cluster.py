@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from cases import build, load_cases
+from cases import build, load_cases, second
 from worlds import (
     CALM,
     chain,
@@ -24,9 +24,9 @@ from sim.choices import Deltas, Seeded, Tame
 from sim.latency import Bimodal, Constant, Exponential
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
 from sim.simulate import Outcome, simulate
-from workflow import Options, StreamState, Task, TaskStatus, Workflow
+from workflow import Options, StreamState, Task, TaskStatus, TimeRange, Workflow
 from workflow.expressions import Column, ColumnType
-from workflow.plan import TopK
+from workflow.plan import DataObjScan, Parallelize, ScanSet, TopK
 from workflow.runner import LEGAL_STREAM_MOVES
 
 STATES = {str(state): state for state in StreamState}
@@ -262,17 +262,45 @@ def test_short_circuiting_changes_no_row(ascending: bool, k: int) -> None:
     cut_short = 0
     plan = chain(TopK(k=k, ascending=ascending), *list(newest(1, 6))[1:])
     for seed in range(50):  # times four
-        workload = Workload(
-            plan=plan, options=Options(max_running_scan_tasks=1 + seed % 4), rows_per_scan=12
-        )
-        short = simulate(scenario(workload, cluster=WILD), Seeded(seed))
-        thorough = simulate(scenario(workload, cluster=WILD), Seeded(seed), workflow_type=Thorough)
+        # With no limit and slow messages scans start in any order, far apart.
+        limits = Options(max_running_scan_tasks=seed % 4)
+        cluster = WILD if seed % 4 else replace(WILD, control=Exponential(mean=9_000))
+        one = scenario(Workload(plan=plan, options=limits, rows_per_scan=12), cluster=cluster)
+        short = simulate(one, Seeded(seed))
+        thorough = simulate(one, Seeded(seed), workflow_type=Thorough)
         went_well(short)
         went_well(thorough)
         assert short.ends[0].row_names == thorough.ends[0].row_names
         assert thorough.ends[0].states == {"Completed": 7}
         cut_short += short.ends[0].states.get("Cancelled", 0)
     assert cut_short > 20
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_a_row_of_the_very_instant_at_which_others_end_still_counts(ascending: bool) -> None:
+    # Task 2 fills the TopK up to the instant at which the rows of task 1, which is slow, begin.
+    bounds = [(10, 20), (0, 10)] if ascending else [(0, 10), (10, 20)]
+    targets = ScanSet(
+        targets=tuple(
+            DataObjScan(max_time_range=TimeRange(second(start), second(end)))
+            for start, end in bounds
+        )
+    )
+    outcome = simulate(
+        scenario(
+            Workload(
+                plan=chain(TopK(k=12, ascending=ascending), Parallelize(), targets),
+                rows_per_scan=12,
+            ),
+            cluster=replace(CALM, workers=3, slots=1),
+            faults=(Fault(kind="slow_worker", nth=0, task=1, factor=1_000),),
+        ),
+        Tame(),
+    )
+    went_well(outcome)
+    reports = [e for e in of(outcome, "task_event") if "contributing" in e.details]
+    assert reports  # long before
+    assert outcome.ends[0].row_names == ("m0/t1.0:0-0", "m0/t2.0:0-10")
 
 
 @pytest.mark.parametrize("profile", ["sound", "reference"])

@@ -287,8 +287,10 @@ def test_a_worker_crashed_or_cut_anywhere_keeps_all_of_its_slots() -> None:
 
 
 def test_what_was_under_way_from_a_worker_dies_with_it() -> None:
-    # The sound scheduler would not take it either, as the stream has closed.
-    cluster = replace(CALM, data=Constant(ticks=500), profile="reference")
+    # In the reference, with late news: else nobody would take it anyway.
+    cluster = replace(
+        CALM, data=Constant(ticks=500), profile="reference", notify=Constant(ticks=1_500)
+    )
     for back in (0, 1):
         fault = Fault(kind="worker_crash", at=900, ticks=back, worker=0)
         outcome = simulate(scenario(*TWO, cluster=cluster, faults=(fault,)), Tame())
