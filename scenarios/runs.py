@@ -27,7 +27,7 @@ from scenarios.shelf import (
     with_queries,
 )
 from sim.choices import Choices, Deltas, Seeded
-from sim.scenario import Profile, Scenario, Workload
+from sim.scenario import Cluster, Profile, Scenario, Workload
 from sim.scenario_file import (
     ScenarioError,
     scenario_from_json,
@@ -35,7 +35,7 @@ from sim.scenario_file import (
     scenario_to_json,
 )
 from sim.simulate import Outcome, simulate
-from workflow import Workflow
+from workflow import GraphError, Plan, Workflow, partition
 from workflow.trace import Event, Trace, TraceError, read_trace
 
 __all__ = [
@@ -55,6 +55,7 @@ LARGEST_SEED: Final = 2**63 - 1
 
 _LONGEST_CODE: Final = 2_000
 _LARGEST_SCENARIO: Final = 10_000_000  # bytes that a replay code may unpack to
+_MOST_SLOTS: Final = 1_000  # of a worker, in a scenario file
 _DIGEST: Final = 12  # characters of a digest in a replay code
 _NAMED: Final = re.compile(r"([^@]+)@([0-9]{1,19})@([a-z]+)@([0-9a-f]{12})")
 _PACKED: Final = re.compile(r"z([A-Za-z0-9_=-]+)@([0-9a-f]{12})")
@@ -137,9 +138,20 @@ def _read_toml(path: Path, target: str) -> Scenario:
     return with_queries(scenario)
 
 
+def _roomy(plan: Plan) -> Cluster:
+    """A slot for every task: with fewer, tasks that wait for their input can hold them all."""
+    cluster = Cluster()
+    try:
+        tasks = len(partition(plan))
+    except GraphError:
+        return cluster  # reading the scenario says what is wrong
+    slots = max(cluster.slots, min(-(-tasks // cluster.workers), _MOST_SLOTS))
+    return replace(cluster, slots=slots)
+
+
 def _scenario_of(named: NamedPlan, where: str) -> Scenario:
     workload = Workload(plan=named.plan, plan_name=named.name, query=named.query)
-    scenario = Scenario(name=named.name, workloads=(workload,))
+    scenario = Scenario(name=named.name, cluster=_roomy(named.plan), workloads=(workload,))
     try:
         # The one place that knows whether a plan can run: what is saved must be readable, too.
         return scenario_from_json(scenario_to_json(scenario), where=where)

@@ -113,7 +113,10 @@ class SimRunner:
         """A fault whose tick has come, where it does not wait for an occasion."""
         world = self.world
         fitting = [
-            w for w in self.workers if w.alive and (fault.worker is None or w.index == fault.worker)
+            worker
+            for worker in self.workers
+            if fault.worker in (None, worker.index)
+            and (worker.can_leave if fault.kind == "worker_leave" else worker.alive)
         ]
         if fault.kind in ("worker_crash", "worker_leave", "connection_cut"):
             if fitting:

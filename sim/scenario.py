@@ -12,6 +12,7 @@ from sim.latency import Constant, Exponential, Latency
 from workflow import Options, Plan, plan_to_json
 
 __all__ = [
+    "CONNECTION_FAULTS",
     "FAULT_KINDS",
     "Client",
     "Cluster",
@@ -116,6 +117,10 @@ FAULT_KINDS: Final[dict[str, tuple[str, str]]] = {
     "refused_assignment": ("a worker says that it is too busy", "assignments"),
     "cancel_task": ("the user cancels one task of a run", "tasks started"),
 }
+
+
+# About a connection, which carries the messages of many tasks: `task` and `workload` say nothing.
+CONNECTION_FAULTS: Final = ("connection_cut", "half_open", "slow_link")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

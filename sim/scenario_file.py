@@ -65,7 +65,7 @@ from sim._scenario_fields import (
 )
 from sim._scenario_plans import FindPlan, Plans
 from sim._scenario_report import Lines, NoToml, Place, Report, parse_toml
-from sim.scenario import Client, Cluster, Fault, Scenario, Workload
+from sim.scenario import CONNECTION_FAULTS, Client, Cluster, Fault, Scenario, Workload
 from workflow import (
     GraphError,
     LimitTooSmall,
@@ -323,6 +323,15 @@ def _fault(
         report.add(path, f"got {seen}, expected exactly one of {', '.join(_WHEN)}")
     if fault.get("nth") == -1 and fault.get("kind", "task_failure") != "task_failure":
         report.mismatch((*path, "nth"), -1, "an integer >= 0: only a task_failure has a last one")
+
+    kind = fault.get("kind", "")
+    whole = kind in CONNECTION_FAULTS
+    if whole or (kind in ("worker_crash", "worker_leave") and value.get("at") is not None):
+        about = "the connection" if whole else "the worker"
+        for name in ("task", "workload"):
+            if fault.get(name) is not None:
+                expected = f"none: a {kind} {'' if whole else 'at a tick '}strikes {about}"
+                report.mismatch((*path, name), fault[name], expected)
 
     def check_index(name: str, count: int | None, of: str) -> None:
         index = fault.get(name)

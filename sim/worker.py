@@ -182,9 +182,14 @@ class Worker:
         self._idle = self.world.cluster.slots
         self.connect()
 
+    @property
+    def can_leave(self) -> bool:
+        """Whether it is there, and not the last one."""
+        return self.alive and not self.leaving and self.scheduler.others(self)
+
     def leave(self) -> None:
         """Take no more tasks, end those that run, and go; the last worker stays."""
-        if self.leaving or not self.alive or not self.scheduler.others(self):
+        if not self.can_leave:
             return
         self.leaving = True
         connection = self.connection
@@ -244,7 +249,8 @@ class Worker:
         fault = met("slow_worker")
         if fault is not None:
             self.factor = fault.factor
-        fault = met("worker_leave")
+        # The last worker stays, whatever the scenario says: without any, a run could only hang.
+        fault = met("worker_leave") if self.can_leave else None
         if fault is not None:
             self.leave()
         # These two strike some way into the task, not with its very assignment.

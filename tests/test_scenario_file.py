@@ -25,7 +25,7 @@ from sim.latency import (
     Lognormal,
     Uniform,
 )
-from sim.scenario import FAULT_KINDS, Client, Cluster, Fault, Scenario, Workload
+from sim.scenario import CONNECTION_FAULTS, FAULT_KINDS, Client, Cluster, Fault, Scenario, Workload
 from sim.scenario_file import (
     ScenarioError,
     describe_format,
@@ -176,15 +176,18 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     faults = []
     for _ in range(draw(st.integers(0, 2))):
         when = draw(st.sampled_from(["at", "nth", "per_million"]))
+        kind = draw(st.sampled_from([*FAULT_KINDS]))
+        of_worker = kind in ("worker_crash", "worker_leave") and when == "at"
+        of_task = not of_worker and kind not in CONNECTION_FAULTS
         faults.append(
             Fault(
-                kind=draw(st.sampled_from([*FAULT_KINDS])),
+                kind=kind,
                 at=draw(TICKS) if when == "at" else None,
                 nth=draw(st.integers(0, 10**9)) if when == "nth" else None,
                 per_million=draw(st.integers(0, 10**6)) if when == "per_million" else None,
                 worker=draw(st.none() | st.integers(0, cluster.workers - 1)),
-                task=draw(st.sampled_from([None, 0])),
-                workload=draw(st.none() | st.integers(0, len(workloads) - 1)),
+                task=draw(st.sampled_from([None, 0])) if of_task else None,
+                workload=draw(st.none() | st.integers(0, len(workloads) - 1)) if of_task else None,
                 ticks=draw(TICKS),
                 factor=draw(st.integers(1, 10**6)),
                 silent=draw(st.booleans()),
@@ -660,3 +663,15 @@ def test_the_defaults_of_the_reference_are_those_of_the_reader() -> None:
     lines["[[workload]]"].append(LIMIT)
     text = "\n".join("\n".join([section, *pairs]) for section, pairs in lines.items())
     assert read(text) == read(f"format = 1\n[[workload]]\n{LIMIT}")
+
+
+def test_a_fault_of_a_connection_or_of_a_worker_at_a_tick_takes_no_task() -> None:
+    text = ALL_FIELDS[: ALL_FIELDS.index("[[fault]]")]
+    for kind, when, about in (
+        ("half_open", "nth = 1", "a half_open strikes the connection"),
+        ("worker_crash", "at = 1", "a worker_crash at a tick strikes the worker"),
+    ):
+        with pytest.raises(ScenarioError) as refused:
+            read(f"{text}[[fault]]\nkind = '{kind}'\n{when}\ntask = 0\n")
+        [problem] = refused.value.problems
+        assert problem.endswith(f"[fault 0] task: got 0, expected none: {about}")

@@ -533,6 +533,36 @@ def test_every_task_has_been_told_of_before_a_close_returns() -> None:
         assert last < gone
 
 
+class Stop(BaseException):
+    """Not an Exception, as what Hypothesis ends an example with; not to be rebuilt either."""
+
+    def __init__(self, *, draws: int) -> None:
+        super().__init__()
+        self.draws = draws
+
+
+class Stopping(Seeded):
+    """Gives up at some decision."""
+
+    def __init__(self, stop_at: int) -> None:
+        super().__init__(1)
+        self.left = stop_at
+
+    def _answer(self, decision: str, n: int) -> int:
+        self.left -= 1
+        if not self.left:
+            raise Stop(draws=n)
+        return super()._answer(decision, n)
+
+
+def test_a_source_of_choices_may_give_up_at_any_decision() -> None:
+    one = scenario(Workload(plan=logs(2)), cluster=WILD)
+    for stop_at in range(1, simulate(one, Seeded(1)).decisions + 1):
+        with pytest.raises(Stop) as caught:
+            simulate(one, Stopping(stop_at))
+        assert caught.value.draws > 1
+
+
 def test_a_run_is_told_by_its_deltas_alone() -> None:
     wild = scenario(cluster=WILD, faults=(Fault(kind="worker_crash", per_million=90_000, ticks=5),))
     for seed in range(10):
