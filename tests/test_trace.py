@@ -587,3 +587,13 @@ def test_headers_say_what_ran_and_with_what() -> None:
     assert (header["format"], header["version"]) == ("windtunnel.trace", 1)
     assert header["ran"] == {"case": "V10"}
     assert "windtunnel" in header["versions"]
+
+
+def test_a_fragment_too_large_to_draw_is_recorded_without_its_drawing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workflow.tree.MAX_LINES", 2)
+    plan, _ = build(load_cases()["V02"])
+    recorder = Recorder(InlineRunner())
+    Workflow(plan, recorder)
+    assert recorder.trace.events[0].details["tasks"][0]["fragment"] is None

@@ -38,12 +38,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from workflow.manifest import Manifest
+from workflow.plan import Plan
 from workflow.plan_text import plan_to_text
 from workflow.results import EndOfStream, Results
 from workflow.runner import RecordWriter, Runner
 from workflow.stream import Stream, StreamState
 from workflow.task import Task, TaskStatus
 from workflow.times import Timestamp
+from workflow.tree import TreeTooLarge
 from workflow.version import VERSION
 
 if TYPE_CHECKING:
@@ -342,7 +344,7 @@ class Recorder:
             "streams": len(manifest.streams),
             "tasks": [
                 {
-                    "fragment": plan_to_text(task.fragment),
+                    "fragment": _printed(task.fragment),
                     "lane": task.lane,
                     "max_time_range": [
                         _instant(task.max_time_range.start),
@@ -372,6 +374,13 @@ def _describe_status(status: TaskStatus) -> dict[str, Any]:
     if status.statistics is not None:
         details["statistics"] = {key.name: value for key, value in status.statistics}
     return details
+
+
+def _printed(fragment: Plan) -> str | None:
+    try:
+        return plan_to_text(fragment)
+    except TreeTooLarge:
+        return None  # a run is not refused for want of a drawing
 
 
 def _instant(value: Timestamp | None) -> str | None:
