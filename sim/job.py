@@ -123,11 +123,11 @@ class Job:
         except TaskError as error:
             silent = self.doomed is not None and self.doomed.silent
             self._report(TaskStatus(TaskState.FAILED, None if silent else error))
-        finally:
-            self.waits_for = "nothing"
-            for channel in self.channels.values():
-                channel.drop()
-            self.worker.job_over(self)
+        # Not in a `finally`: whom the run itself ends has nothing more to say.
+        self.waits_for = "nothing"
+        for channel in self.channels.values():
+            channel.drop()
+        self.worker.job_over(self)
 
     def _live(self) -> _Waits:
         world = self.worker.world

@@ -550,6 +550,7 @@ class Stopping(Seeded):
 
     def _answer(self, decision: str, n: int) -> int:
         self.left -= 1
+        assert self.left >= 0, "asked again"
         if not self.left:
             raise Stop(draws=n)
         return super()._answer(decision, n)
