@@ -140,7 +140,8 @@ def partition_command(plan: str, as_json: bool, shared: bool | None, quotes: boo
                 click.echo(sprint(_cut(each)), nl=False)
         except (GraphError, TreeTooLarge) as error:
             refused = True
-            where = f"{plan}: " if len(plans) == 1 else f"{plan}: {each.name}: "
+            place = "stdin" if plan == "-" else plan
+            where = f"{place}: " if len(plans) == 1 else f"{place}: {each.name}: "
             rule = error.rule if isinstance(error, GraphError) else "too-large"
             message = str(error) if as_json else where + str(error)
             _refuse(each.name, rule, message, as_json=as_json)

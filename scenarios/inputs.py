@@ -91,7 +91,7 @@ def read_plans(
 ) -> Iterator[NamedPlan | Unreadable]:
     """The plans in a text: JSON if it begins with ``{``, one on each line with `lines`."""
     shown = shown or name
-    if not text.lstrip().startswith("{") and not lines:
+    if not text.lstrip().startswith(("{", "[")) and not lines:
         yield _named(
             name,
             shown,

@@ -39,11 +39,15 @@ def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[s
     """A screenful about a run."""
     outcome, scenario = run.outcome, run.outcome.scenario
     columns = min(_COLUMNS, width - _BEFORE)
-    per_column = max(1, -(-(outcome.makespan + 1) // columns))
+    # A run that is not over has no makespan: its picture ends with what happened last.
+    last = outcome.trace.events[-1].tick if outcome.trace.events else 0
+    over = outcome.stuck is None and not outcome.over_budget
+    span = outcome.makespan if over else last
+    per_column = max(1, -(-(span + 1) // columns))
     head = [
         *_title(scenario, width),
         f"cluster    {_cluster(scenario)}",
-        f"timeline   {outcome.makespan:,} us, a column is {per_column:,} us",
+        f"timeline   {span:,} us, a column is {per_column:,} us",
     ]
     foot = [*_foot(run, saved, width)]
     room = HEIGHT - len(head) - len(foot) - 2  # the legend, and a word about what is hidden
@@ -113,6 +117,8 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
         )
         if len(waiting) > 6:
             yield f"             ... and {len(waiting) - 6} more wait"
+        if any(what == "a free slot" for _, what in waiting):
+            yield "             more workers or slots would help: tasks hold all while they wait"
     if outcome.over_budget:
         yield f"stuck      not over after {outcome.steps:,} steps"
     yield from _violations(run)

@@ -121,12 +121,14 @@ class Client:
             try:
                 batch = None if deaf else results.poll()
             except EndOfStream:
-                self.end = "eof"
+                self.end = "closed" if client.never_reads else "eof"
                 return
             except Exception as error:  # noqa: BLE001 - whatever ended the results
                 self.end = "error"
                 self.error = f"{type(error).__name__}: {error}"
                 return
+            if client.never_reads and batch is not None:
+                continue  # it only wants to hear how the run ended
             if batch is None:
                 self.waits_for = "a record or the end"
                 yield changed

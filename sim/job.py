@@ -198,13 +198,10 @@ class Job:
             Input([self.channels[names[stream]] for stream in streams])
             for streams in self.task.sources.values()
         ]
-        # All shards of a branch read in one order, so the key is what they have in common.
+        # All shards of a branch read in one order: it is chosen once for those who share senders.
         senders = [s.sender.name for s in record.sources if s.sender is not None]
-        ordered = []
-        while groups:
-            key = f"{record.entry.name}/{'+'.join(senders)}"
-            ordered.append(groups.pop(self.worker.world.choices.index("node", key, len(groups))))
-        return ordered
+        order = self.worker.world.reading_order("+".join(senders), len(groups))
+        return [groups[place] for place in order]
 
     def _take(self, group: Input) -> Record | None:
         if not group.ready:

@@ -325,6 +325,8 @@ def _fault(
         report.mismatch((*path, "nth"), -1, "an integer >= 0: only a task_failure has a last one")
 
     kind = fault.get("kind", "")
+    if kind == "late_ack" and not fault.get("ticks", 0):
+        report.mismatch((*path, "ticks"), 0, "an integer >= 1: how much later it comes")
     whole = kind in CONNECTION_FAULTS
     if whole or (kind in ("worker_crash", "worker_leave") and value.get("at") is not None):
         about = "the connection" if whole else "the worker"

@@ -26,6 +26,7 @@ class World:
         self.choices: Final = choices
         self.clock: Final = Clock(choices, slack=cluster.slack, max_steps=scenario.max_steps)
         self.counts: Final[Counter[str]] = Counter()
+        self._orders: dict[str, tuple[int, ...]] = {}
         # Manifests are named in the order in which they are registered.
         by_arrival = sorted(
             enumerate(scenario.workloads), key=lambda each: (each[1].arrival, each[0])
@@ -53,6 +54,15 @@ class World:
         if manifest not in self._oldest_first:
             self._oldest_first[manifest] = oldest_first(self.workload(manifest)[1].plan)
         return self._oldest_first[manifest]
+
+    def reading_order(self, key: str, count: int) -> tuple[int, ...]:
+        """The order in which tasks with this key read their `count` nodes; chosen once."""
+        if key not in self._orders:
+            places = list(range(count))
+            self._orders[key] = tuple(
+                places.pop(self.choices.index("node", key, len(places))) for _ in range(count)
+            )
+        return self._orders[key]
 
     def record(self, kind: str, subject: str, **details: Any) -> None:
         """Add an inner event to the trace."""

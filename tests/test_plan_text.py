@@ -112,6 +112,7 @@ WORDS = st.text(
 ).filter(lambda word: not word.endswith("\r"))
 COLUMNS = st.builds(Column, st.sampled_from(ColumnType), NAMES)
 COUNTS = st.integers(0, 2**63 - 1)
+COUNTS_32 = st.integers(0, 2**32 - 1)
 INSTANTS = st.none() | st.builds(
     Timestamp,
     st.integers(
@@ -165,7 +166,7 @@ def nodes(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Node]:
         st.builds(Projection, expressions=expressions, all=st.booleans(), drop=st.just(True)),
         st.builds(Projection, all=st.booleans()),
         st.builds(Filter, predicates=expressions),
-        st.builds(Limit, skip=COUNTS, fetch=COUNTS),
+        st.builds(Limit, skip=COUNTS_32, fetch=COUNTS_32),
         st.builds(
             RangeAggregation,
             operation=WORDS,
@@ -401,6 +402,8 @@ GOLDEN = {
     " did you mean 'limit'?",
     SCAN.replace("streams", "stream"): "unknown-property: line 1, column 24: got 'stream', expected"
     " streams=; did you mean 'streams'?",
+    "Limit offset=0 limit=4294967296\n": "bad-number: line 1, column 22: got '4294967296', expected"
+    " an integer from 0 to 2^32 - 1",
     "Limit offset=0\n": "missing-property: line 1, column 15: got the end of the line, expected"
     " limit=",
     "Limit limit=1 offset=0\n": "property-order: line 1, column 7: got limit=, expected offset=",
@@ -411,7 +414,7 @@ GOLDEN = {
     " expected a duration such as 0s, 250ms or 1h30m0s",
     "  Limit offset=zero limit=5\n": "bad-number: line 1, column 16: got 'zero', expected an"
     " integer"
-    " from 0 to 2^63 - 1",
+    " from 0 to 2^32 - 1",
     "Projection all=yes\n": "bad-flag: line 1, column 16: got 'yes', expected true or false",
     "Compat src=a dst=b collisions=label\n": "bad-list: line 1, column 31: got 'label', expected a"
     " list in round brackets",

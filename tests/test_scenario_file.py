@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,7 +25,15 @@ from sim.latency import (
     Lognormal,
     Uniform,
 )
-from sim.scenario import CONNECTION_FAULTS, FAULT_KINDS, Client, Cluster, Fault, Scenario, Workload
+from sim.scenario import (
+    CONNECTION_FAULTS,
+    Client,
+    Cluster,
+    Fault,
+    FaultKind,
+    Scenario,
+    Workload,
+)
 from sim.scenario_file import (
     ScenarioError,
     describe_format,
@@ -176,7 +184,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     faults = []
     for _ in range(draw(st.integers(0, 2))):
         when = draw(st.sampled_from(["at", "nth", "per_million"]))
-        kind = draw(st.sampled_from([*FAULT_KINDS]))
+        kind: FaultKind = draw(st.sampled_from(get_args(FaultKind)))
         of_worker = kind in ("worker_crash", "worker_leave") and when == "at"
         of_task = not of_worker and kind not in CONNECTION_FAULTS
         faults.append(

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from cases import build, load_cases, second
+from cases import Case, build, load_cases, second
 from worlds import (
     CALM,
     chain,
@@ -20,6 +20,7 @@ from worlds import (
     went_well,
 )
 
+from properties.invariants import check
 from sim.choices import Deltas, Seeded, Tame
 from sim.latency import Bimodal, Constant, Exponential
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
@@ -571,3 +572,52 @@ def test_a_run_is_told_by_its_deltas_alone() -> None:
         replay = Deltas(outcome.deltas)
         assert simulate(wild, replay).digest == outcome.digest
         assert replay.unused == {}
+
+
+def test_all_shards_of_a_branch_read_their_nodes_in_one_order_which_differs_between_seeds() -> None:
+    nodes = (
+        "k=TopK; p=Parallelize; m=Merge; f1=Filter; f2=Filter;"
+        " so=ScanSet[a(1..2), b(3..4), c(5..6)]; q1=Parallelize;"
+        " s1=ScanSet[x(1..2)]; q2=Parallelize; s2=ScanSet[y(1..2)]"
+    )
+    edges = "k > p; p > m; m > f1 f2 so; f1 > q1; f2 > q2; q1 > s1; q2 > s2"
+    plan, _ = build(Case("", nodes, edges))
+    orders: Counter[str] = Counter()
+    for seed in range(20):
+        outcome = simulate(
+            Scenario(
+                cluster=Cluster(workers=2, slots=6),
+                workloads=(Workload(plan=plan, rows_per_scan=6, batch_rows=2),),
+            ),
+            Seeded(seed),
+        )
+        assert not check(outcome)
+        first: dict[str, str] = {}
+        for event in of(outcome, "receive"):
+            if event.details["task"] != "m0/t0":
+                first.setdefault(event.details["task"], _sender(outcome, event.subject))
+        assert len(first) == 3
+        assert len(dict.fromkeys(first.values())) == 1, first
+        orders.update(list(dict.fromkeys(first.values())))
+    assert len(orders) == 2
+
+
+def _sender(outcome: Outcome, stream: str) -> str:
+    [manifest] = of(outcome, "manifest")
+    number = int(stream.rpartition("/s")[2])
+    return next(
+        f"t{index}"
+        for index, task in enumerate(manifest.details["tasks"])
+        if number in task["sinks"]
+    )
+
+
+def test_a_reader_that_never_reads_gets_no_row_even_at_the_end() -> None:
+    outcome = simulate(
+        Scenario(
+            workloads=(Workload(plan=newest(5, 3), client=Client(never_reads=True)),),
+        ),
+        Seeded(1),
+    )
+    assert (outcome.ends[0].end, outcome.ends[0].rows) == ("closed", 0)
+    assert not check(outcome)

@@ -881,3 +881,26 @@ def test_a_workflow_on_the_runner_in_one_thread_runs_to_its_end(name: str) -> No
     assert rows > 0
     assert set(states(workflow)) == {"O"}
     workflow.close()
+
+
+def test_a_watcher_that_raises_keeps_no_workflow_in_its_runner() -> None:
+    runner = StrictRunner()
+    workflow = workflow_of("V03", runner)
+    told: list[str] = []
+
+    def raises() -> None:
+        raise RuntimeError("a host gone wrong")
+
+    workflow.results.watch(raises)
+    workflow.when_closed(lambda: told.append("closed"))
+    workflow.close()
+    assert runner.manifests == []
+    assert told == ["closed"]
+    assert states(workflow) == "XX"
+
+
+def test_an_actor_that_is_no_text_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"Options.actor: got \('a', 2\), expected a tuple of texts"
+    ):
+        Options(actor=("a", 2))  # type: ignore[arg-type]

@@ -27,7 +27,6 @@ Values = dict[str, object]  # by the names of a node's fields
 _KEY: Final = re.compile(r" ([^ =]+)=")
 _PREDICATE: Final = re.compile(r" predicate\[([0-9]{1,9})\]=")
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
-_MAX_INTEGER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,16 +312,19 @@ class _Chain:
         return self._leads(start, self._reader.ends(start), places)
 
 
-def _integer(low: int, text: str, position: int) -> int:
-    if _INTEGER.fullmatch(text) and low <= (value := int(text)) <= _MAX_INTEGER:
+def _integer(low: int, bits: int, text: str, position: int) -> int:
+    if _INTEGER.fullmatch(text) and low <= (value := int(text)) < 2**bits:
         return value
     raise ExpressionError(
-        "bad-number", position, f"got {short(text)}, expected an integer from {low} to 2^63 - 1"
+        "bad-number",
+        position,
+        f"got {short(text)}, expected an integer from {low} to 2^{bits} - 1",
     )
 
 
-_count = partial(_integer, 0)
-_any_integer = partial(_integer, -_MAX_INTEGER - 1)
+_count = partial(_integer, 0, 63)
+_count_32 = partial(_integer, 0, 32)
+_any_integer = partial(_integer, -(2**63), 63)
 
 
 def _count_if_any(text: str, position: int) -> int | None:
@@ -401,7 +403,7 @@ FORMS: Final[dict[str, Form]] = {
         ),
     ),
     "Filter": Form(predicates=True),
-    "Limit": Form((Property("offset", "skip", _count), Property("limit", "fetch", _count))),
+    "Limit": Form((Property("offset", "skip", _count_32), Property("limit", "fetch", _count_32))),
     "RangeAggregation": Form(
         (
             _OPERATION,

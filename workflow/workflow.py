@@ -114,6 +114,8 @@ class Options:
             wanted = type(each.default)
             if type(value) is not wanted:  # `type is`: True is not a count
                 raise TypeError(f"Options.{each.name}: got {value!r}, expected a {wanted.__name__}")
+        if not all(isinstance(part, str) for part in self.actor):
+            raise TypeError(f"Options.actor: got {self.actor!r}, expected a tuple of texts")
 
 
 _LIMIT_OPTIONS: dict[Lane, str] = {
@@ -344,7 +346,12 @@ class Workflow:
         if self._closed:
             return
         self._closed = True
-        self.results.fail(WorkflowClosed())
+        try:
+            self.results.fail(WorkflowClosed())
+        finally:  # a watcher of the results may raise: nothing stays registered for that
+            self._leave()
+
+    def _leave(self) -> None:
         self._stop()
         try:
             self._runner.unregister_manifest(self.manifest)
