@@ -196,7 +196,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
                 worker=draw(st.none() | st.integers(0, cluster.workers - 1)),
                 task=draw(st.sampled_from([None, 0])) if of_task else None,
                 workload=draw(st.none() | st.integers(0, len(workloads) - 1)) if of_task else None,
-                ticks=draw(TICKS),
+                ticks=max(draw(TICKS), 1 if kind == "late_ack" else 0),
                 factor=draw(st.integers(1, 10**6)),
                 silent=draw(st.booleans()),
             )
