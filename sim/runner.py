@@ -52,9 +52,6 @@ class SimRunner:
         ]
         for worker in self.workers:
             worker.connect()
-
-    def schedule_faults(self) -> None:
-        """Let the faults that have a tick come."""
         for index, fault in self.world.faults.timed():
             self.world.clock.after(
                 fault.at or 0, self.world.faults.label(index), partial(self._strike, index, fault)

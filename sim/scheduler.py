@@ -361,11 +361,6 @@ class Scheduler:
         self._deliver(changes)
         self._assign_soon()
 
-    @property
-    def connections(self) -> Sequence[Connection]:
-        """The live ones."""
-        return self._connections
-
     def others(self, worker: WorkerEnd) -> bool:
         """Whether another worker is there to stay."""
         return any(

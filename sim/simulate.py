@@ -102,7 +102,6 @@ def _simulate(scenario: Scenario, recorded: Recorded, workflow_type: type[Workfl
     ]
     for client in clients:
         world.clock.spawn(client.name, client.run())
-    runner.schedule_faults()
 
     try:
         over_budget = _runs_on(world, clients)

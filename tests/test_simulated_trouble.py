@@ -21,6 +21,7 @@ from worlds import (
 
 from sim.choices import Deltas, Seeded, Tame
 from sim.latency import Bimodal, Constant, Exponential
+from sim.runner import SimRunner
 from sim.scenario import Client, Cluster, Fault, FaultKind, Scenario, Workload
 from sim.simulate import Outcome, simulate
 
@@ -530,3 +531,13 @@ def test_a_fault_does_not_move_the_others_in_the_list() -> None:
         more = simulate(scenario(*TWO, cluster=WILD, faults=(*never, *here)), Seeded(seed))
         assert more.digest == plain.digest
         assert more.deltas == plain.deltas
+
+
+def test_a_workflow_on_the_bare_runner_meets_the_faults_of_a_tick() -> None:
+    fault = Fault(kind="worker_crash", at=10, ticks=500)
+    runner = SimRunner(Scenario(cluster=Cluster(workers=2), faults=(fault,)), Seeded(1))
+    while runner.tick < 10:
+        runner.step()
+    assert [event.details["fault"] for event in runner.trace.events if event.kind == "fault"] == [
+        "worker_crash"
+    ]
