@@ -72,7 +72,8 @@ def _shape(event: Event) -> Shape:
         for stream in shape.sources[task]:
             shape.readers.setdefault(stream, []).append(task)
     for task in shape.tasks:
-        below = [sender for s in shape.sources[task] for sender in shape.senders[s]]
+        # A source may be no stream of the manifest at all: rule R2 says so.
+        below = [sender for s in shape.sources[task] for sender in shape.senders.get(s, ())]
         shape.children[task] = list(dict.fromkeys(below))
         for child in shape.children[task]:
             shape.parents[child].append(task)
