@@ -7,6 +7,7 @@ shown to check anything.
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from sim.parts import Parts
 from workflow import (
     ContributingTimeRange,
     StreamState,
@@ -30,6 +31,11 @@ class Mutant:
     rules: tuple[str, ...]
     workflow_type: type[Workflow]
     budget: int = 1000  # runs of the engine's state machine; most take a few dozen
+
+    @property
+    def parts(self) -> Parts:
+        """The cluster's parts with it."""
+        return Parts(workflow=self.workflow_type)
 
 
 class _ForgetfulQueue(Admission):
@@ -87,7 +93,7 @@ class EndOvertakesFailure(Workflow):
 
     def _finish_if_over(self) -> None:
         if self.stream_state(self.results_stream) is StreamState.CLOSED:
-            self.results.finish()
+            self._finish()
 
 
 class CancellationLooksLikeSuccess(Workflow):
@@ -119,7 +125,7 @@ class RunsOnAfterFailure(Workflow):
     """W9: a failure stops nothing."""
 
     def _fail(self, error: Exception) -> None:
-        self.results.fail(error)
+        self._end_with(error)
 
 
 class _SelfishNeeds(Needs):
@@ -153,7 +159,7 @@ class StateGoesBack(Workflow):
 
     def _task_changed(self, task: Task, status: TaskStatus) -> None:
         super()._task_changed(task, status)
-        self._states[task] = status.state
+        self._record(task, status.state)
 
 
 MUTANTS: Final[dict[str, Mutant]] = {

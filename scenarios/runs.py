@@ -27,6 +27,7 @@ from scenarios.shelf import (
     with_queries,
 )
 from sim.choices import Choices, Deltas, Seeded
+from sim.parts import SOUND, Parts
 from sim.scenario import Cluster, Profile, Scenario, Workload
 from sim.scenario_file import (
     ScenarioError,
@@ -35,7 +36,7 @@ from sim.scenario_file import (
     scenario_to_json,
 )
 from sim.simulate import Outcome, simulate
-from workflow import GraphError, Plan, Workflow, partition
+from workflow import GraphError, Plan, partition
 from workflow.trace import Event, Trace, TraceError, read_trace
 
 __all__ = [
@@ -166,12 +167,12 @@ def run(
     target: str = "",
     seed: int | None = None,
     profile: Profile | None = None,
-    workflow_type: type[Workflow] = Workflow,
+    parts: Parts = SOUND,
 ) -> Run:
     """Simulate and judge.  `profile` replaces the scenario's own."""
     if profile is not None:
         scenario = replace(scenario, cluster=replace(scenario.cluster, profile=profile))
-    outcome = simulate(scenario, choices, workflow_type=workflow_type)
+    outcome = simulate(scenario, choices, parts=parts)
     return Run(
         outcome,
         tuple(check(outcome)),

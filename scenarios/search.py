@@ -13,8 +13,8 @@ from properties.mutants import MUTANTS
 from scenarios.runs import run
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
+from sim.parts import SOUND
 from sim.scenario import Client, Profile
-from workflow import Workflow
 
 __all__ = ["Found", "Tally", "describe_tally", "exercised", "search", "too_rare"]
 
@@ -107,7 +107,7 @@ def search(
 def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
     name, seeds, profile, mutant = piece
     scenario = find_scenario(name)
-    workflow_type = MUTANTS[mutant].workflow_type if mutant else Workflow
+    parts = MUTANTS[mutant].parts if mutant else SOUND
     tally = Tally()
     counts = tally.features.setdefault(name, Counter())
     for seed in seeds:
@@ -118,7 +118,7 @@ def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
                 target=name,
                 seed=seed,
                 profile=profile,
-                workflow_type=workflow_type,
+                parts=parts,
             )
         except Exception as error:
             error.add_note(f"in scenario {name} with seed {seed}")

@@ -53,13 +53,13 @@ class Channel:
         self.place = 0  # among the channels of its input
         self._job = job
         self._capacity = capacity
-        self._buffer: deque[Record] = deque()
+        self._buffer: deque[tuple[Record, Sending]] = deque()
         self._waiting: deque[tuple[Record, Sending]] = deque()
 
     def arrive(self, record: Record, sending: Sending) -> None:
         """A batch is here: acknowledged once there is room, or never will be."""
         if len(self._buffer) < self._capacity:
-            self._accept(record)
+            self._accept(record, sending)
             sending.ack(True)
         else:
             self._waiting.append((record, sending))
@@ -69,10 +69,11 @@ class Channel:
         """The oldest batch; what waited moves up."""
         if not self._buffer:
             return None
-        record = self._buffer.popleft()
+        record, taken = self._buffer.popleft()
+        self._record("take", record, taken)
         if self._waiting:
             waiting, sending = self._waiting.popleft()
-            self._accept(waiting)
+            self._accept(waiting, sending)
             sending.ack(True)
         if self.input is not None and not self._buffer:
             self.input.emptied(self)
@@ -88,6 +89,13 @@ class Channel:
         """Whether nothing will come any more."""
         return self.closed and not self._buffer and not self._waiting
 
+    def close(self) -> None:
+        """The word has come that the stream has ended."""
+        worker = self._job.worker
+        worker.world.record("told_closed", self.name, task=self._job.name, worker=worker.name)
+        self.closed = True
+        self._job.wake()
+
     def drop(self) -> None:
         """The reader is gone: what waits is refused."""
         self.closed = True
@@ -95,8 +103,19 @@ class Channel:
         for _, sending in waiting:
             sending.ack(False)
 
-    def _accept(self, record: Record) -> None:
-        self._buffer.append(record)
+    def _record(self, kind: str, record: Record, sending: Sending) -> None:
+        self._job.worker.world.record(
+            kind,
+            self.name,
+            task=self._job.name,
+            sender=sending.job.name,
+            number=sending.number,
+            rows=record.rows,
+        )
+
+    def _accept(self, record: Record, sending: Sending) -> None:
+        self._buffer.append((record, sending))
+        self._record("receive", record, sending)
         if self.input is not None:
             self.input.filled(self)
         self._job.worker.world.peak("peak buffer", len(self._buffer))
@@ -120,6 +139,11 @@ class Input:
     def __str__(self) -> str:
         names = ", ".join(channel.name for channel in self._channels if not channel.ended)
         return f"input from {names}"
+
+    @property
+    def names(self) -> list[str]:
+        """The streams."""
+        return [channel.name for channel in self._channels]
 
     @property
     def ready(self) -> int:
@@ -178,6 +202,14 @@ class Offer:
             self._settle(False)
             return
         if taken:
+            self.worker.world.record(
+                "receive",
+                self.name,
+                task="scheduler",
+                sender=self.sending.job.name,
+                number=self.sending.number,
+                rows=self.record.rows,
+            )
             self._settle(True)
         elif first:
             self.sending.wait()

@@ -37,9 +37,7 @@ class End:
 class Client:
     """The reader and user of one workload."""
 
-    def __init__(
-        self, world: World, index: int, workload: Workload, workflow_type: type[Workflow]
-    ) -> None:
+    def __init__(self, world: World, index: int, workload: Workload) -> None:
         self.world = world
         self.index = index
         self.workload = workload
@@ -52,7 +50,6 @@ class Client:
         self.waits_for = ""
         self.tokens: dict[str, int] = {}
         self.states: dict[str, int] = {}
-        self._type = workflow_type
 
     def run(self) -> Generator[Event, Any, None]:
         """Start the workflow, read it to its end, and close it."""
@@ -61,11 +58,13 @@ class Client:
             # Without a name, and so without choices: manifests are registered in order of arrival.
             yield world.clock.timeout(workload.arrival)
         ids = Identifiers(f"{world.scenario.name}/{self.index}", lambda: world.clock.tick // 1_000)
-        workflow = self.workflow = self._type(
-            workload.plan, world.recorder, workload.options, ids=ids
+        recorder = world.recorder
+        workflow = self.workflow = world.parts.workflow(
+            workload.plan, recorder, workload.options, ids=ids, observe=recorder.observe
         )
         self._schedule(workflow)
-        results = world.recorder.reader(workflow.run(statistics=Statistics()))
+        counted = Statistics()
+        results = recorder.reader(workflow.run(statistics=counted))
         yield from self._read(workflow, results)
         self.tick = world.clock.tick
         results.close()
@@ -78,6 +77,9 @@ class Client:
         self.states = self._states(workflow)
         self.tokens = {lane: len(list(workflow.admission.holders(lane))) for lane in LANES}
         workflow.close()
+        recorder.observe(
+            "statistics", workflow.manifest, total={key.name: value for key, value in counted}
+        )
 
     def _unfinished(self, workflow: Workflow) -> bool:
         return any(not workflow.state(task).terminal for task in workflow.manifest.tasks)
@@ -92,10 +94,21 @@ class Client:
             clock.after(
                 max(client.cancel_at - clock.tick, 0),
                 f"{self.name} cancels",
-                lambda: workflow.cancel("cancelled by the user"),
+                lambda: self._ask(workflow, "cancel"),
             )
         if client.close_at is not None:
-            clock.after(max(client.close_at - clock.tick, 0), f"{self.name} closes", workflow.close)
+            clock.after(
+                max(client.close_at - clock.tick, 0),
+                f"{self.name} closes",
+                lambda: self._ask(workflow, "close"),
+            )
+
+    def _ask(self, workflow: Workflow, what: str) -> None:
+        self.world.recorder.observe("ask", workflow.manifest, what=what)
+        if what == "cancel":
+            workflow.cancel("cancelled by the user")
+        else:
+            workflow.close()
 
     def _read(self, workflow: Workflow, results: RecordedResults) -> Generator[Event, Any, None]:
         clock, client = self.world.clock, self.workload.client

@@ -151,11 +151,12 @@ class FairQueue(Generic[T]):
                 del above.children[node.name]
             node = above
 
-    def push(self, scope: Scope, value: T) -> None:
-        """Add a value as the last of its scope.  Raises ScopeUnknown."""
+    def push(self, scope: Scope, value: T) -> int:
+        """Add a value as the last of its scope; gives its place.  Raises ScopeUnknown."""
         node = self._find(scope)
         self._pushed += 1
         self._add(node, _Leaf(node.lowest(0), self._pushed, value), lift=True)
+        return self._pushed
 
     def peek(self) -> tuple[T, Ticket[T]] | None:
         """What `pop` would give; None from an empty queue."""

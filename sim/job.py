@@ -61,8 +61,10 @@ class Job:
         self.addresses: dict[str, Worker | None] = {}  # by sink; None: the scheduler
         self.acked = False
         self.rows = 0
+        self.worked = 0  # ticks
+        make = worker.world.parts.channel
         self.channels = {
-            source.name: Channel(source.name, self, worker.world.cluster.buffer)
+            source.name: make(source.name, self, worker.world.cluster.buffer)
             for source in execution.record.sources
         }
         for name in execution.closed_sources:
@@ -113,7 +115,6 @@ class Job:
     def run(self) -> _Waits:
         """The whole life of the task."""
         world = self.worker.world
-        world.record("run", self.name, worker=self.worker.name)
         try:
             yield from self._live()
         except Stopped:
@@ -145,6 +146,7 @@ class Job:
                 if record is not None:
                     yield from self._process(fragment, record)
                 elif group.ended:
+                    world.record("input_end", self.name, streams=group.names)
                     break
                 else:
                     yield from self._wait(group)
@@ -195,7 +197,7 @@ class Job:
         record = self.execution.record
         names = {s.stream: s.name for s in record.sources}
         groups = [
-            Input([self.channels[names[stream]] for stream in streams])
+            self.worker.world.parts.input([self.channels[names[stream]] for stream in streams])
             for streams in self.task.sources.values()
         ]
         # All shards of a branch read in one order: it is chosen once for those who share senders.
@@ -209,11 +211,7 @@ class Job:
         key = f"{self.name}/{self._step}"
         choices = self.worker.world.choices
         channel = group.channel(choices.index("take", key, group.ready))
-        record = channel.take()
-        self.worker.world.record(
-            "receive", channel.name, task=self.name, rows=record.rows if record else 0
-        )
-        return record
+        return channel.take()
 
     def _scan(self, fragment: Fragment, scan: Scan, batch_rows: int) -> _Waits:
         for record in scan.records(batch_rows):
@@ -224,7 +222,9 @@ class Job:
     def _process(self, fragment: Fragment, record: Record) -> _Waits:
         world = self.worker.world
         ticks = world.choices.ticks("work", f"{self.name}/{self._step}", world.work)
-        yield from self._pause("work", ticks * self.worker.factor)
+        ticks *= self.worker.factor
+        yield from self._pause("work", ticks)
+        self.worked += ticks
         self._step += 1
         self.rows += record.rows
         self._maybe_fail(f"batch {self._step}", self._step)
@@ -285,6 +285,11 @@ class Job:
         if blocked_at is not None:
             world.counts["blocked ticks"] += world.clock.tick - blocked_at
             self._report_stream(name, StreamState.OPEN)
+
+    @property
+    def links(self) -> int:
+        """How many links are open."""
+        return sum(link.alive for pair in self._links.values() for link in pair)
 
     def _link(self, name: str) -> tuple[Link, Link]:
         if name not in self._links:

@@ -14,17 +14,18 @@
 (True, 'manifest')
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 from sim.choices import Choices
+from sim.parts import SOUND, Parts
 from sim.scenario import Fault, Scenario
 from sim.scheduler import Scheduler
 from sim.worker import Worker
 from sim.world import World
 from workflow import Manifest, RecordWriter, Results, Stream, Task
-from workflow.trace import RecordedResults, Recorder, Trace
+from workflow.trace import Event, RecordedResults, Recorder, Trace
 
 __all__ = ["SimRunner"]
 
@@ -36,19 +37,30 @@ class SimRunner:
     the first manifest have, of the second, and so on.  `step` moves the world by one event.
     """
 
-    def __init__(self, scenario: Scenario, choices: Choices) -> None:
-        self.world: Final = World(scenario, choices)
-        self.scheduler: Final = Scheduler(self.world)
+    def __init__(
+        self,
+        scenario: Scenario,
+        choices: Choices,
+        *,
+        parts: Parts = SOUND,
+        watch: Callable[[Event], bool] = lambda _event: False,
+    ) -> None:
+        self.world: Final = World(scenario, choices, parts)
+        self.scheduler: Final[Scheduler] = parts.scheduler(self.world)
+        self._watch = watch
         self.recorder: Final = Recorder(
             self.scheduler,
             clock=lambda: self.world.clock.tick,
             identify=self.world.row_names,
             ran={"name": scenario.name},
+            watch=self._seen,
         )
         self.world.recorder = self.recorder
+        self.world.describe()
         self.world.clock.on_failure = self._process_failed
-        self.workers: Final = [
-            Worker(self.world, self.scheduler, index) for index in range(scenario.cluster.workers)
+        self.workers: Final[list[Worker]] = [
+            parts.worker(self.world, self.scheduler, index)
+            for index in range(scenario.cluster.workers)
         ]
         for worker in self.workers:
             worker.connect()
@@ -102,6 +114,11 @@ class SimRunner:
     def close(self) -> None:
         """End what still waits, in the order in which it was begun."""
         self.world.clock.close()
+
+    def _seen(self, event: Event) -> None:
+        # Only noted: an exception from here would end in whatever was just going on.
+        if self._watch(event):
+            self.world.stopped = True
 
     def _process_failed(self, name: str, error: BaseException) -> None:
         self.world.record("process_failed", name, error=f"{type(error).__name__}: {error}")

@@ -76,6 +76,9 @@ class WorkerEnd(Protocol):
     def on_cancel(self, execution: "Execution") -> None:
         """A task is not wanted any more."""
 
+    def on_revoke(self, connection: "Connection", execution: "Execution") -> None:
+        """A task is taken back: stop it if it is here, and say so."""
+
 
 @dataclass(slots=True, eq=False)
 class Connection:
@@ -89,6 +92,7 @@ class Connection:
     alive: bool = True
     tasks: dict["TaskRecord", None] = field(default_factory=dict)  # owned
     handed: dict["TaskRecord", None] = field(default_factory=dict)  # not yet acknowledged
+    revoked: dict["TaskRecord", None] = field(default_factory=dict)  # of those, taken back
 
 
 @dataclass(slots=True, eq=False)
@@ -136,6 +140,11 @@ class Entry:
     untold: dict[int, Callable[[], None]] = field(default_factory=dict)  # events under way
 
 
+def execution_name(task: str, attempt: int) -> str:
+    """What an attempt at a task is called."""
+    return task if attempt == 1 else f"{task}.{attempt}"
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """An assignment: one attempt at a task, with the states of its sources at that time."""
@@ -147,7 +156,7 @@ class Execution:
     @property
     def name(self) -> str:
         """The attempt's identity."""
-        return self.record.name if self.attempt == 1 else f"{self.record.name}.{self.attempt}"
+        return execution_name(self.record.name, self.attempt)
 
 
 class _Changes:
@@ -180,7 +189,7 @@ class Scheduler:
         """See `workflow.Runner`."""
         violations = tuple(manifest_violations(manifest, self._ids))
         if violations:
-            raise ManifestRefused(violations)
+            self._refuse(violations)
         self._ids.update((task.id, None) for task in manifest.tasks)
         self._ids.update((stream.id, None) for stream in manifest.streams)
         name = f"m{self._registered}"
@@ -203,6 +212,11 @@ class Scheduler:
                 self._streams[stream].sender = known_task
                 known_task.sinks.append(self._streams[stream])
 
+    def _refuse(self, violations: tuple[str, ...]) -> None:
+        self._world.record("tables", "scheduler", when="before", **self.tables())
+        self._world.record("tables", "scheduler", when="after", **self.tables())
+        raise ManifestRefused(violations)
+
     def unregister_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
         entry = self._entries.pop(manifest, None)
@@ -217,8 +231,7 @@ class Scheduler:
             self._cancel(record, changes)
         for stream in entry.streams:
             if stream.state is not StreamState.CLOSED:
-                stream.state = StreamState.CLOSED
-                changes.streams.append((stream, StreamState.CLOSED))
+                self._set(stream, StreamState.CLOSED, changes)
         self._deliver(changes, at_once=True)
         entry.alive = False
         entry.untold.clear()
@@ -247,7 +260,7 @@ class Scheduler:
         for task in tasks:
             record = self._tasks[task]
             if record.state is TaskState.CREATED:
-                self._queue.push(record.entry.scope, record)
+                self._enqueue(record)
                 self._move(record, TaskStatus(TaskState.PENDING), changes)
         self._deliver(changes)  # another thread's event may overtake this one
         self._assign_soon()
@@ -286,6 +299,7 @@ class Scheduler:
     def on_ready(self, connection: Connection) -> None:
         """One of its slots waits for a task."""
         if connection.alive:
+            self._world.record("ready", connection.name)
             connection.ready += 1
             self._assign_soon()
 
@@ -293,13 +307,20 @@ class Scheduler:
         """The worker took the task."""
         self._accept(connection, execution)
 
-    def on_refuse(self, connection: Connection, execution: Execution) -> None:
-        """The worker was too busy: the task goes back to its place, the worker asks again."""
-        record = execution.record
-        self._world.record("refuse", execution.name, worker=connection.name)
-        if self._pending(connection, execution):
-            del connection.handed[record]
-            self._requeue(record)
+    def on_refuse(self, connection: Connection, execution: Execution, *, leaving: bool) -> None:
+        """The worker was too busy: the task goes back to its place, the worker asks again.
+
+        One that is leaving is asked no more: it would refuse for ever.
+        """
+        self._world.record("refuse", execution.name, worker=connection.name, leaving=leaving)
+        if leaving:
+            connection.ready = 0
+        self._take_back(connection, execution)
+
+    def on_revoked(self, connection: Connection, execution: Execution) -> None:
+        """The worker does not run what was taken back from it."""
+        self._world.record("revoked", execution.name, worker=connection.name)
+        self._take_back(connection, execution)
 
     def on_status(self, connection: Connection, execution: Execution, status: TaskStatus) -> bool:
         """A worker's word about a task; False if it was refused."""
@@ -307,12 +328,15 @@ class Scheduler:
         if not record.entry.alive:
             return False
         if self._world.sound:
-            if self._pending(connection, execution):
-                self._accept(connection, execution)  # its acknowledgement is late or lost
+            self._take_for_ack(connection, execution, status)
             if record.owner is not connection or record.attempt != execution.attempt:
+                self._reported(connection, execution, status, changed=False)
                 return False
         changes = _Changes()
-        changed = self._move(record, status, changes)
+        # First the report, then what it changes, then who is told.
+        changed = self._changes(record, status)
+        self._reported(connection, execution, status, changed=changed)
+        self._move(record, status, changes)
         if changed and status.state.terminal:
             connection.tasks.pop(record, None)
             if self._world.sound:
@@ -320,6 +344,22 @@ class Scheduler:
                     self._close(sink, changes)
         self._deliver(changes)
         return changed
+
+    def _take_for_ack(
+        self, connection: Connection, execution: Execution, status: TaskStatus
+    ) -> None:
+        """A report says that the task runs: its acknowledgement is late or lost."""
+        # What was taken back is about to be stopped; only its end still counts.
+        if execution.record not in connection.revoked or status.state.terminal:
+            self._accept(connection, execution)
+
+    def _reported(
+        self, connection: Connection, execution: Execution, status: TaskStatus, *, changed: bool
+    ) -> None:
+        details: dict[str, Any] = {"state": str(status.state), "changed": changed}
+        if status.error is not None:
+            details["error_type"] = type(status.error).__name__
+        self._world.record("report", execution.name, worker=connection.name, **details)
 
     def on_stream(self, execution: Execution, name: str, state: StreamState) -> None:
         """A sender's word about a stream."""
@@ -332,8 +372,7 @@ class Scheduler:
         if state is StreamState.CLOSED:
             self._close(record, changes)
         elif state in LEGAL_STREAM_MOVES[record.state]:
-            record.state = state
-            changes.streams.append((record, state))
+            self._set(record, state, changes)
         self._deliver(changes)
 
     def lose(self, connection: Connection, *, clean: bool = False) -> None:
@@ -348,7 +387,8 @@ class Scheduler:
         self._world.record("worker_gone" if clean else "worker_lost", connection.name)
         changes = _Changes()
         for record in list(connection.tasks):
-            record.owner = None if self._world.sound else record.owner
+            if self._world.sound:
+                self._own(record, None)
             error = None if clean else ConnectionLost(connection.name)
             state = TaskState.CANCELLED if clean else TaskState.FAILED
             if self._move(record, TaskStatus(state, error), changes) and self._world.sound:
@@ -358,6 +398,7 @@ class Scheduler:
         for record in list(connection.handed):
             self._requeue(record)
         connection.handed.clear()
+        connection.revoked.clear()
         self._deliver(changes)
         self._assign_soon()
 
@@ -434,7 +475,7 @@ class Scheduler:
         execution = Execution(record, record.attempt, closed)
         connection.ready -= 1
         connection.handed[record] = None
-        world.record("assign", execution.name, worker=connection.name)
+        world.record("assign", execution.name, worker=connection.name, closed=list(closed))
         connection.to_worker.send(
             f"assign {execution.name}", connection.worker.on_assign, connection, execution
         )
@@ -453,11 +494,12 @@ class Scheduler:
         if not self._pending(connection, execution):
             return  # taken back meanwhile
         del connection.handed[record]
+        connection.revoked.pop(record, None)
         self._world.record("accept", execution.name, worker=connection.name)
         if record.state.terminal or not record.entry.alive:
             self._tell_cancel(connection, execution)
             return
-        record.owner = connection
+        self._own(record, connection)
         connection.tasks[record] = None
         for source in record.sources:
             if source.ended and source.name not in execution.closed_sources:
@@ -466,29 +508,54 @@ class Scheduler:
             self._bind(stream)
 
     def _ack_timeout(self, connection: Connection, execution: Execution) -> None:
-        if not self._pending(connection, execution) or not connection.alive:
-            return
         record = execution.record
+        if (
+            not self._pending(connection, execution)
+            or not connection.alive
+            or record in connection.revoked
+        ):
+            return
         self._world.counts["ack timeouts"] += 1
         self._world.record("ack_timeout", execution.name, worker=connection.name)
-        del connection.handed[record]
         if self._world.sound:
-            self._tell_cancel(connection, execution)  # should it run there after all
-        self._requeue(record)
-        self._assign_soon()
+            # It may run there after all: it goes to nobody else before its worker has answered.
+            connection.revoked[record] = None
+            connection.to_worker.send(
+                f"revoke {execution.name}", connection.worker.on_revoke, connection, execution
+            )
+        else:
+            self._take_back(connection, execution)
+
+    def _take_back(self, connection: Connection, execution: Execution) -> None:
+        """An assignment came to nothing."""
+        record = execution.record
+        if record in connection.handed and record.attempt == execution.attempt:
+            del connection.handed[record]
+            connection.revoked.pop(record, None)
+            self._requeue(record)
+
+    def _enqueue(self, record: TaskRecord) -> None:
+        place = self._queue.push(record.entry.scope, record)
+        self._world.record("queue", record.name, place=place, again=False)
 
     def _requeue(self, record: TaskRecord) -> None:
         if record.state.terminal or not record.entry.alive or record.ticket is None:
             return
         self._queue.requeue(record.ticket)
+        self._world.record("queue", record.name, place=record.ticket.sequence, again=True)
         self._queue.charge(record.entry.scope, -1)
         self._assign_soon()
+
+    def _own(self, record: TaskRecord, connection: Connection | None) -> None:
+        record.owner = connection
+        self._world.record("owner", record.name, worker=connection and connection.name)
 
     def _bind(self, stream: StreamRecord) -> None:
         """Tell the sender where to send, once both ends are known."""
         sender = stream.sender
         if sender is None or sender.owner is None or not sender.owner.alive:
             return
+        reader: str | None = None
         if stream.receiver is None:
             if stream.writer is None:
                 return
@@ -498,10 +565,17 @@ class Scheduler:
             if owner is None:
                 return
             place, attempts = owner.worker, (sender.attempt, stream.receiver.attempt)
+            reader = execution_name(stream.receiver.name, stream.receiver.attempt)
         if stream.bound == attempts:
             return
         stream.bound = attempts
-        self._world.record("bind", stream.name, to=place.name if place else "scheduler")
+        self._world.record(
+            "bind",
+            stream.name,
+            task=execution_name(sender.name, sender.attempt),
+            reader=reader,
+            to=place.name if place else "scheduler",
+        )
         sender.owner.to_worker.send(
             f"bind {stream.name}",
             sender.owner.worker.on_bind,
@@ -513,14 +587,23 @@ class Scheduler:
 
     # States.
 
-    def _move(self, record: TaskRecord, status: TaskStatus, changes: _Changes) -> bool:
+    def _changes(self, record: TaskRecord, status: TaskStatus) -> bool:
         if status.state not in LEGAL_TASK_MOVES[record.state]:
             return False
-        if status.state is record.state and status == record.status:
+        return status.state is not record.state or status != record.status
+
+    def _move(self, record: TaskRecord, status: TaskStatus, changes: _Changes) -> bool:
+        if not self._changes(record, status):
             return False
         record.state, record.status = status.state, status
+        self._world.record("move", record.name, state=str(status.state))
         changes.tasks.append((record, status))
         return True
+
+    def _set(self, stream: StreamRecord, state: StreamState, changes: _Changes) -> None:
+        stream.state = state
+        self._world.record("move", stream.name, state=str(state))
+        changes.streams.append((stream, state))
 
     def _cancel(self, record: TaskRecord, changes: _Changes) -> None:
         if not self._move(record, TaskStatus(TaskState.CANCELLED), changes):
@@ -533,8 +616,7 @@ class Scheduler:
     def _close(self, stream: StreamRecord, changes: _Changes) -> None:
         if stream.state is StreamState.CLOSED:
             return
-        stream.state = StreamState.CLOSED
-        changes.streams.append((stream, StreamState.CLOSED))
+        self._set(stream, StreamState.CLOSED, changes)
         if not self._world.sound:
             self._let_reader_know(stream)
 
@@ -548,6 +630,7 @@ class Scheduler:
         connection.to_worker.send(f"closed {stream.name}", connection.worker.on_closed, stream.name)
 
     def _tell_cancel(self, connection: Connection, execution: Execution) -> None:
+        self._world.record("tell_cancel", execution.name, worker=connection.name)
         connection.to_worker.send(
             f"cancel {execution.name}", connection.worker.on_cancel, execution
         )

@@ -19,7 +19,7 @@ True
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,12 +27,12 @@ from typing import Final
 from sim.choices import Choices, Recorded
 from sim.client import Client, End
 from sim.clock import StepBudgetExceeded
+from sim.parts import SOUND, Parts
 from sim.runner import SimRunner
 from sim.scenario import Scenario
 from sim.world import World
-from workflow import Workflow
 from workflow.admission import LANES
-from workflow.trace import Trace
+from workflow.trace import Event, Trace
 
 __all__ = ["End", "Outcome", "StuckReport", "simulate"]
 
@@ -68,14 +68,19 @@ class Outcome:
 
 
 def simulate(
-    scenario: Scenario, choices: Choices, *, workflow_type: type[Workflow] = Workflow
+    scenario: Scenario,
+    choices: Choices,
+    *,
+    parts: Parts = SOUND,
+    watch: Callable[[Event], bool] = lambda _event: False,
 ) -> Outcome:
     """Run a scenario.  The same scenario and answers give the same bytes of trace.
 
+    ``watch`` sees each event as it happens; if it gives True, the run stops after this step.
     Raises what the engine raises for a plan or limits that it refuses.
     """
     with _rare_collections():
-        return _simulate(scenario, Recorded(choices), workflow_type)
+        return _simulate(scenario, Recorded(choices), parts, watch)
 
 
 @contextmanager
@@ -93,13 +98,12 @@ def _rare_collections() -> Iterator[None]:
         gc.set_threshold(young, *older)
 
 
-def _simulate(scenario: Scenario, recorded: Recorded, workflow_type: type[Workflow]) -> Outcome:
-    runner = SimRunner(scenario, recorded)
+def _simulate(
+    scenario: Scenario, recorded: Recorded, parts: Parts, watch: Callable[[Event], bool]
+) -> Outcome:
+    runner = SimRunner(scenario, recorded, parts=parts, watch=watch)
     world = runner.world
-    clients = [
-        Client(world, index, workload, workflow_type)
-        for index, workload in enumerate(scenario.workloads)
-    ]
+    clients = [Client(world, index, workload) for index, workload in enumerate(scenario.workloads)]
     for client in clients:
         world.clock.spawn(client.name, client.run())
 
@@ -107,6 +111,10 @@ def _simulate(scenario: Scenario, recorded: Recorded, workflow_type: type[Workfl
         over_budget = _runs_on(world, clients)
         # Before the clock is closed: what ends only then is no part of the run.
         ends = tuple(client.outcome() for client in clients)
+        stuck = None if over_budget or world.stopped else _stuck(runner, clients)
+        if not world.stopped:
+            over_budget = over_budget or _drain(runner)
+            _tell_the_end(runner, stuck, over_budget=over_budget)
         trace = runner.trace
         return Outcome(
             scenario,
@@ -118,7 +126,7 @@ def _simulate(scenario: Scenario, recorded: Recorded, workflow_type: type[Workfl
             dict(recorded.deltas),
             recorded.decisions,
             world.clock.steps,
-            None if over_budget else _stuck(runner, clients),
+            stuck,
             over_budget,
             runner.scheduler.tables(),
         )
@@ -131,7 +139,7 @@ def _runs_on(world: World, clients: list[Client]) -> bool:
     clock = world.clock
     left = [client.name for client in clients]
     try:
-        while left and not clock.idle:
+        while left and not clock.idle and not world.stopped:
             if clock.runs(left[-1]):
                 clock.step()
             else:
@@ -139,6 +147,30 @@ def _runs_on(world: World, clients: list[Client]) -> bool:
     except StepBudgetExceeded:
         return True
     return False
+
+
+def _drain(runner: SimRunner) -> bool:
+    """Let what is under way come to its end; True if the budget ends first.
+
+    Timers may be left: a worker that comes back, an assignment's time-out.
+    """
+    clock = runner.world.clock
+    try:
+        while not runner.world.stopped and not clock.idle and any(w.jobs for w in runner.workers):
+            clock.step()
+    except StepBudgetExceeded:
+        return True
+    return False
+
+
+def _tell_the_end(runner: SimRunner, stuck: StuckReport | None, *, over_budget: bool) -> None:
+    """Say what is kept, and that nothing more will happen."""
+    world = runner.world
+    world.record("tables", "scheduler", when="end", **runner.scheduler.tables())
+    for worker in runner.workers:
+        world.record("tables", worker.name, when="end", **worker.tables())
+    world.record("activities", "run", running=world.clock.waiting)
+    runner.recorder.finish(stuck=None if stuck is None else stuck.waiting, over_budget=over_budget)
 
 
 def _stuck(runner: SimRunner, clients: list[Client]) -> StuckReport | None:

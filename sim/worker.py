@@ -12,7 +12,7 @@ from sim.job import Job
 from sim.rows import Record
 from sim.scenario import Fault
 from sim.scheduler import Connection, Execution, Scheduler
-from sim.world import World
+from sim.world import RECONNECT, World
 
 __all__ = ["Worker"]
 
@@ -46,6 +46,7 @@ class Worker:
         self._connections += 1
         name = self.name if self._connections == 1 else f"{self.name}.{self._connections}"
         connection = self.connection = self.scheduler.connect(self, name)
+        self.world.record("connect", self.name, connection=name)
         connection.to_worker.factor = connection.to_scheduler.factor = self.link_factor
         self.say(connection, "hello", self.scheduler.on_hello, connection)
         for slot in range(self._idle):
@@ -89,7 +90,7 @@ class Worker:
         )
         refused = met("refused_assignment", execution.name)
         if refused or self.leaving or self._idle <= 0:
-            refuse = self.scheduler.on_refuse
+            refuse = partial(self.scheduler.on_refuse, leaving=self.leaving)
             self.say(connection, f"refuse {execution.name}", refuse, connection, execution)
             if self._idle > 0 and not self.leaving:
                 self.say(
@@ -97,7 +98,8 @@ class Worker:
                 )
             return
         self._idle -= 1
-        job = self._jobs[execution.name] = Job(self, connection, execution)
+        job = self._jobs[execution.name] = self.world.parts.job(self, connection, execution)
+        self.world.record("run", job.name, worker=self.name, idle=self._idle)
         lost = met("lost_ack", execution.name)
         late = met("late_ack", execution.name)
         if not lost:
@@ -127,16 +129,20 @@ class Worker:
         """A source of a task here has ended."""
         channel = self.channel(stream)
         if channel is not None:
-            channel.closed = True
-            for job in self._jobs.values():
-                if stream in job.channels:
-                    job.wake()
+            channel.close()
 
     def on_cancel(self, execution: Execution) -> None:
         """A task here is not wanted any more."""
         job = self._jobs.get(execution.name)
         if job is not None:
+            self.world.record("stopped", job.name, worker=self.name)
             job.stop()
+
+    def on_revoke(self, connection: Connection, execution: Execution) -> None:
+        """A task is taken back: stop it if it is here, and say so."""
+        self.on_cancel(execution)
+        answer = self.scheduler.on_revoked
+        self.say(connection, f"revoked {execution.name}", answer, connection, execution)
 
     # Its own life.
 
@@ -145,8 +151,8 @@ class Worker:
         if self._jobs.get(job.name) is not job:
             return  # it died with the worker, which may be back with new slots
         del self._jobs[job.name]
-        self.world.record("over", job.name, worker=self.name)
         self._idle += 1
+        self._record_over(job, crashed=False)
         connection = self.connection
         if self.leaving:
             if not self._jobs and connection is not None:
@@ -164,9 +170,10 @@ class Worker:
         if not back_after and not self.scheduler.others(self):
             back_after = _LAST_COMES_BACK
         self.alive = False
+        self.world.record("crash", self.name)
         jobs, self._jobs = self.jobs, {}
         for job in jobs:
-            self.world.record("over", job.name, worker=self.name)
+            self._record_over(job, crashed=True)
             job.die()
         connection, self.connection = self.connection, None
         if connection is not None:
@@ -177,8 +184,14 @@ class Worker:
         if back_after:
             self.world.clock.after(back_after, f"{self.name} restarts", self._restart)
 
+    def _record_over(self, job: Job, *, crashed: bool) -> None:
+        self.world.record(
+            "over", job.name, worker=self.name, idle=self._idle, worked=job.worked, crashed=crashed
+        )
+
     def _restart(self) -> None:
         self.alive, self.leaving = True, False
+        self.world.record("restart", self.name)
         self._idle = self.world.cluster.slots
         self.connect()
 
@@ -192,6 +205,7 @@ class Worker:
         if not self.can_leave:
             return
         self.leaving = True
+        self.world.record("leaving", self.name)
         connection = self.connection
         if not self._jobs and connection is not None:
             self.say(connection, "goodbye", lambda: self.scheduler.lose(connection, clean=True))
@@ -205,7 +219,7 @@ class Worker:
         for job in self.jobs:
             if job.connection is connection:
                 job.stop()
-        self.world.clock.after(1_000, f"{self.name} reconnects", self._reconnect)
+        self.world.clock.after(RECONNECT, f"{self.name} reconnects", self._reconnect)
 
     def _reconnect(self) -> None:
         if self.alive and self.connection is None and not self.leaving:
@@ -274,6 +288,15 @@ class Worker:
             if stream in job.channels and not job.stopped:
                 return job.channels[stream]
         return None
+
+    def tables(self) -> dict[str, int]:
+        """How much is kept: nothing, once no task runs here."""
+        jobs = self._jobs.values()
+        return {
+            "jobs": len(jobs),
+            "channels": sum(len(job.channels) for job in jobs),
+            "links": sum(job.links for job in jobs),
+        }
 
     def offer(self, name: str, record: Record, sending: Sending) -> None:
         """Results have come to the scheduler: hand them to who listens."""

@@ -1,7 +1,7 @@
 """What every part of a simulated cluster shares: time, choices, trouble, and the record."""
 
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sim.choices import Choices
 from sim.clock import Clock
@@ -11,7 +11,12 @@ from sim.scenario import Scenario, Workload
 from workflow import Plan
 from workflow.trace import Recorder
 
-__all__ = ["World"]
+if TYPE_CHECKING:
+    from sim.parts import Parts
+
+__all__ = ["RECONNECT", "World"]
+
+RECONNECT: Final = 1_000  # ticks until a worker that lost its connection tries again
 
 
 class World:
@@ -19,8 +24,10 @@ class World:
 
     recorder: Recorder
 
-    def __init__(self, scenario: Scenario, choices: Choices) -> None:
+    def __init__(self, scenario: Scenario, choices: Choices, parts: "Parts") -> None:
         cluster = scenario.cluster
+        self.parts: Final = parts
+        self.stopped = False  # somebody who watches has seen enough
         self.scenario: Final = scenario
         self.cluster: Final = cluster
         self.choices: Final = choices
@@ -40,6 +47,24 @@ class World:
         self.notify: Final = cluster.notify.table()
         self.row_names: Final = RowNames()
         self._oldest_first: dict[str, bool] = {}
+
+    def describe(self) -> None:
+        """Say first of all what there is."""
+        cluster, faults = self.cluster, self.scenario.faults
+        self.record(
+            "cluster",
+            "cluster",
+            workers=cluster.workers,
+            slots=cluster.slots,
+            buffer=cluster.buffer,
+            profile=cluster.profile,
+            ack_timeout=cluster.ack_timeout,
+            detect=cluster.detect,
+            slack=cluster.slack,
+            reconnect=RECONNECT,
+            slowest=max(map(max, (self.control, self.data, self.work, self.notify))),
+            factor=max((f.factor for f in faults if f.kind.startswith("slow_")), default=1),
+        )
 
     def workload(self, manifest: str) -> tuple[int, Workload]:
         """What a manifest belongs to, and its place in the scenario; else one of defaults."""

@@ -62,7 +62,7 @@ def test_g03_scopes_exist_once_and_must_exist() -> None:
             queue.register(scope(path))
     queue.register(("a", "b", "c"))
     unknown = ("a", "x")
-    calls: list[Callable[[], None]] = [
+    calls: list[Callable[[], object]] = [
         lambda: queue.push(unknown, "v"),
         lambda: queue.charge(unknown, 1),
         lambda: queue.requeue(Ticket(unknown, "v", 0, 1)),

@@ -30,7 +30,7 @@ def test_a_faulty_engine_is_found_in_the_cluster(
     scenario = find_scenario(name)
     rules: dict[str, None] = {}
     for seed in range(budget):
-        outcome = simulate(scenario, Seeded(seed), workflow_type=MUTANTS[mutant].workflow_type)
+        outcome = simulate(scenario, Seeded(seed), parts=MUTANTS[mutant].parts)
         rules.update(dict.fromkeys(violation.rule for violation in check(outcome)))
         if rule in rules:
             return

@@ -19,10 +19,11 @@ from scenarios.report import describe_replay, describe_run, run_as_json
 from scenarios.runs import Run, load_target, replay_code, replay_trace, run, saved_trace
 from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Choices, Seeded, Tame
+from sim.parts import SOUND, Parts
 from sim.scenario import Scenario, Workload
 from sim.scenario_file import scenario_to_toml
 from sim.simulate import Outcome, simulate
-from workflow import Plan, Workflow
+from workflow import Plan
 from workflow.plan import Merge, ScanSet
 from workflow.trace import read_trace
 from workflow.version import VERSION
@@ -303,10 +304,10 @@ def test_an_engine_that_changed_but_not_its_choices_is_named_as_the_cause(
 
 def violating() -> Run:
     """A run of a faulty engine, which breaks a rule."""
-    faulty = MUTANTS["W7-silent-failure"].workflow_type
+    faulty = MUTANTS["W7-silent-failure"].parts
     scenario = find_scenario("error-rate")
     for seed in range(200):
-        finished = run(scenario, Seeded(seed), seed=seed, workflow_type=faulty)
+        finished = run(scenario, Seeded(seed), seed=seed, parts=faulty)
         if finished.violations:
             return finished
     raise AssertionError("the mutant broke nothing")
@@ -323,9 +324,9 @@ def test_a_violation_that_is_gone_is_fixed_and_one_that_stays_is_the_same(
     assert out.startswith("FIXED      what was violated holds now\n")
     assert "\nrecorded   event " in out
 
-    def faulty(scenario: Scenario, choices: Choices, *, workflow_type: type[Workflow]) -> Outcome:
-        assert workflow_type is Workflow
-        return simulate(scenario, choices, workflow_type=MUTANTS["W7-silent-failure"].workflow_type)
+    def faulty(scenario: Scenario, choices: Choices, *, parts: Parts) -> Outcome:
+        assert parts is SOUND
+        return simulate(scenario, choices, parts=MUTANTS["W7-silent-failure"].parts)
 
     monkeypatch.setattr(runs, "simulate", faulty)
     code, out, _ = program(capsys, monkeypatch, "replay", str(file))

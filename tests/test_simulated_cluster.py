@@ -23,6 +23,7 @@ from worlds import (
 from properties.invariants import check
 from sim.choices import Deltas, Seeded, Tame
 from sim.latency import Bimodal, Constant, Exponential
+from sim.parts import Parts
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
 from sim.simulate import Outcome, simulate
 from workflow import Options, StreamState, Task, TaskStatus, TimeRange, Workflow
@@ -96,7 +97,7 @@ def test_a_buffer_holds_as_much_as_it_may_and_no_more(buffer: int) -> None:
     most: Counter[str] = Counter()
     outcome = simulate(scenario(slow, cluster=replace(CALM, buffer=buffer)), Tame())
     went_well(outcome)
-    for event in of(outcome, "send", "receive", "write_done", "read"):
+    for event in of(outcome, "send", "take", "write_done", "read"):
         if event.kind == "write_done":
             ahead["results"] += event.details["outcome"] == "taken"
         elif event.kind == "read":
@@ -268,7 +269,7 @@ def test_short_circuiting_changes_no_row(ascending: bool, k: int) -> None:
         cluster = WILD if seed % 4 else replace(WILD, control=Exponential(mean=9_000))
         one = scenario(Workload(plan=plan, options=limits, rows_per_scan=12), cluster=cluster)
         short = simulate(one, Seeded(seed))
-        thorough = simulate(one, Seeded(seed), workflow_type=Thorough)
+        thorough = simulate(one, Seeded(seed), parts=Parts(workflow=Thorough))
         went_well(short)
         went_well(thorough)
         assert short.ends[0].row_names == thorough.ends[0].row_names
@@ -409,7 +410,7 @@ class Withholds(Workflow):
 
 
 def test_a_deadlock_is_no_success_and_says_who_waits_for_what() -> None:
-    outcome = simulate(scenario(Workload(plan=logs(2))), Tame(), workflow_type=ForgetsScans)
+    outcome = simulate(scenario(Workload(plan=logs(2))), Tame(), parts=Parts(workflow=ForgetsScans))
     assert outcome.stuck is not None
     assert outcome.stuck.waiting == (
         ("client 0", "a record or the end"),
@@ -419,7 +420,7 @@ def test_a_deadlock_is_no_success_and_says_who_waits_for_what() -> None:
     assert outcome.ends[0].end == "unfinished"
     assert outcome.ends[0].states == {"Created": 2, "Running": 1}
 
-    outcome = simulate(scenario(Workload(plan=logs(1))), Tame(), workflow_type=Withholds)
+    outcome = simulate(scenario(Workload(plan=logs(1))), Tame(), parts=Parts(workflow=Withholds))
     assert outcome.stuck is not None
     assert outcome.stuck.waiting[1:] == (
         ("m0/t0", "a token of the lane other"),
@@ -593,7 +594,7 @@ def test_all_shards_of_a_branch_read_their_nodes_in_one_order_which_differs_betw
         )
         assert not check(outcome)
         first: dict[str, str] = {}
-        for event in of(outcome, "receive"):
+        for event in of(outcome, "take"):
             if event.details["task"] != "m0/t0":
                 first.setdefault(event.details["task"], _sender(outcome, event.subject))
         assert len(first) == 3

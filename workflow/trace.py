@@ -210,7 +210,7 @@ class Recorder:
 
     ``clock`` gives ticks (integer microseconds).  ``identify`` names the rows of a batch.  Every
     method may be called from any thread; events of different threads stand in the order in
-    which they were recorded.
+    which they were recorded.  ``watch`` is called with each event as it is recorded.
     """
 
     def __init__(
@@ -220,11 +220,13 @@ class Recorder:
         clock: Callable[[], int] = lambda: 0,
         identify: Callable[["pa.RecordBatch"], Sequence[str]] = row_digests,
         ran: Mapping[str, Any] | None = None,
+        watch: Callable[[Event], None] = lambda _event: None,
     ) -> None:
         self._runner = runner
         self._clock = clock
         self._identify = identify
         self._ran = ran or {}
+        self._watch = watch
         self._next = itertools.count()
         self._events: dict[int, Event] = {}
         self._manifests: dict[Manifest, str] = {}
@@ -241,7 +243,26 @@ class Recorder:
     def record(self, kind: str, subject: str, **details: Any) -> None:
         """Add an event."""
         seq = next(self._next)
-        self._events[seq] = Event(seq, self._clock(), kind, subject, details)
+        event = self._events[seq] = Event(seq, self._clock(), kind, subject, details)
+        self._watch(event)
+
+    def observe(self, kind: str, subject: Manifest | Task | Stream, /, **details: Any) -> None:
+        """Add an event that a Workflow tells: see `workflow.workflow.Observer`."""
+        if isinstance(subject, Manifest):
+            self.record(kind, self._manifests.get(subject, "m?"), **details)
+        else:
+            self.record(kind, self._subject(subject), **details)
+
+    def finish(
+        self, *, stuck: Sequence[tuple[str, str]] | None = None, over_budget: bool = False
+    ) -> None:
+        """Say that nothing more will happen: rules about what must have come can be judged.
+
+        ``stuck``, if something still waits: who waits, and for what.  ``over_budget``: the run was
+        cut short.
+        """
+        waiting = None if stuck is None else [list(each) for each in stuck]
+        self.record("end", "run", stuck=waiting, over_budget=over_budget)
 
     def reader(self, results: Results) -> "RecordedResults":
         """The results of a workflow on this Runner, for a reader whose reads are recorded."""
@@ -321,8 +342,7 @@ class Recorder:
             error = raised
             raise
         finally:
-            shown = None if error is None else str(error)
-            self.record("return", subject, method=method, **details, error=shown)
+            self.record("return", subject, method=method, **details, **_describe_error(error))
 
     def _subject(self, item: Task | Stream) -> str:
         if isinstance(item, Task):
@@ -367,13 +387,19 @@ class Recorder:
 def _describe_status(status: TaskStatus) -> dict[str, Any]:
     details: dict[str, Any] = {"state": str(status.state)}
     if status.error is not None:
-        details["error"] = str(status.error)
+        details |= _describe_error(status.error)
     if status.contributing_time_range is not None:
         details["contributing"] = str(status.contributing_time_range.timestamp)
         details["less_than"] = status.contributing_time_range.less_than
     if status.statistics is not None:
         details["statistics"] = {key.name: value for key, value in status.statistics}
     return details
+
+
+def _describe_error(error: BaseException | None) -> dict[str, Any]:
+    if error is None:
+        return {"error": None}
+    return {"error": str(error), "error_type": type(error).__name__}
 
 
 def _printed(fragment: Plan) -> str | None:
@@ -424,9 +450,11 @@ class RecordedResults:
             self._recorder.record("read_eof", self._subject)
             raise
         except Exception as error:
-            self._recorder.record("read_error", self._subject, error=str(error))
+            self._recorder.record("read_error", self._subject, **_describe_error(error))
             raise
-        if batch is not None:
+        if batch is None:
+            self._recorder.record("read_wait", self._subject)
+        else:
             self._recorder.record("read", self._subject, **self._recorder.batch(batch))
         return batch
 

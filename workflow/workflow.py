@@ -20,6 +20,7 @@ Sources: semantics 4 and 5; where this departs from the reference, `docs/departu
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 from workflow.admission import LANES, Admission
 from workflow.capture import Capture, Region, Statistics
@@ -38,6 +39,7 @@ from workflow.task import Lane, Task, TaskGraph, TaskState, TaskStatus
 
 __all__ = [
     "ForeignEvent",
+    "Observer",
     "Options",
     "TaskCancelled",
     "TaskFailed",
@@ -118,6 +120,17 @@ class Options:
             raise TypeError(f"Options.actor: got {self.actor!r}, expected a tuple of texts")
 
 
+class Observer(Protocol):
+    """Is told what a workflow decides, as it decides it; see the table in `workflow.trace`."""
+
+    def __call__(self, kind: str, subject: Manifest | Task | Stream, /, **details: Any) -> None:
+        """Something was decided."""
+
+
+def _nobody(kind: str, subject: Manifest | Task | Stream, /, **details: Any) -> None:
+    pass
+
+
 _LIMIT_OPTIONS: dict[Lane, str] = {
     "scan": "max_running_scan_tasks",
     "other": "max_running_other_tasks",
@@ -142,12 +155,14 @@ class Workflow:
         *,
         ids: Identifiers | None = None,
         log: Callable[[str], None] | None = None,
+        observe: Observer = _nobody,
     ) -> None:
         self.options = options or Options()
         self._runner = runner
+        self._observe = observe
         self._log = log or (lambda _line: None)
         ids = ids or Identifiers()
-        self.tasks: TaskGraph = partition(plan, tenant=self.options.tenant, ids=ids)
+        self.tasks: TaskGraph = self._partition(plan, ids)
         self.results_stream: Stream = attach_results(
             self.tasks, tenant=self.options.tenant, ids=ids
         )
@@ -167,7 +182,7 @@ class Workflow:
             scan=self.options.max_running_scan_tasks,
             other=self.options.max_running_other_tasks,
         )
-        self.results = Results(self._on_reader_close)
+        self.results = self._make_results()
         self.statistics = Statistics()
         self.capture: Capture | None = None
         self.close_error: Exception | None = None  # what the Runner raised at the end
@@ -186,6 +201,7 @@ class Workflow:
         self._mailbox = Mailbox(self._dispatch, self._fail)
 
         runner.register_manifest(self.manifest)
+        observe("admission", self.manifest, **self.admission.limits)
         try:
             runner.listen(self.results_stream, self.results)
         except BaseException:
@@ -282,10 +298,11 @@ class Workflow:
         task = self.admission.admit()
         if task is None:
             return False
+        self._observe("acquire", task, lane=task.lane)
         try:
             self._runner.start([task])
         except Exception:
-            self.admission.release(task)
+            self._release(task)
             raise
         return True
 
@@ -297,7 +314,7 @@ class Workflow:
         recorded, state = self._states[task], status.state
         if recorded.terminal or state < recorded:
             return  # a late word
-        self._states[task] = state
+        self._record(task, state)
         if state.terminal:
             self._task_ended(task, status)
         elif state is TaskState.RUNNING and status.contributing_time_range is not None:
@@ -306,7 +323,7 @@ class Workflow:
     def _task_ended(self, task: Task, status: TaskStatus) -> None:
         self._unfinished -= 1
         self.admission.withdraw(task)
-        self.admission.release(task)
+        self._release(task)
         if status.capture is not None and self.capture is not None:
             self.capture.adopt(status.capture, self._region)
         if status.statistics is not None:
@@ -327,12 +344,14 @@ class Workflow:
         if recorded is StreamState.CLOSED or state is StreamState.IDLE:
             return  # a late word
         self._stream_states[stream] = state
+        if state is StreamState.CLOSED:
+            self._observe("recorded", stream, state=str(state))
         self._finish_if_over()
 
     def _finish_if_over(self) -> None:
         closed = self._stream_states[self.results_stream] is StreamState.CLOSED
         if closed and not self._unfinished:
-            self.results.finish()
+            self._finish()
 
     def _reader_gone(self) -> None:
         if self._reader_closed:
@@ -347,7 +366,7 @@ class Workflow:
             return
         self._closed = True
         try:
-            self.results.fail(WorkflowClosed())
+            self._end_with(WorkflowClosed())
         finally:  # a watcher of the results may raise: nothing stays registered for that
             self._leave()
 
@@ -369,8 +388,27 @@ class Workflow:
 
     # What handlers share.
 
-    def _fail(self, error: Exception) -> None:
+    def _record(self, task: Task, state: TaskState) -> None:
+        self._states[task] = state
+        self._observe("recorded", task, state=str(state))
+
+    def _release(self, task: Task) -> None:
+        if self.admission.release(task):
+            self._observe("release", task, lane=task.lane)
+
+    def _finish(self) -> None:
+        # Told before it is done: a reader that waits reads on at once.
+        self._observe("results_end", self.manifest)
+        self.results.finish()
+
+    def _end_with(self, error: Exception) -> None:
+        self._observe(
+            "results_error", self.manifest, error=str(error), error_type=type(error).__name__
+        )
         self.results.fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._end_with(error)
         self._stop()
 
     def _stop(self) -> None:
@@ -378,6 +416,7 @@ class Workflow:
         if self._stopping:
             return
         self._stopping = True
+        self._observe("stop", self.manifest)
         self.admission.stop()
         self._cancel([self._root])
 
@@ -406,6 +445,12 @@ class Workflow:
         self.statistics.merge(statistics)
         if self._reader_closed and self._caller_statistics is not None:
             self._caller_statistics.merge(statistics)  # counted after the caller took the rest
+
+    def _partition(self, plan: Plan, ids: Identifiers) -> TaskGraph:
+        return partition(plan, tenant=self.options.tenant, ids=ids)
+
+    def _make_results(self) -> Results:
+        return Results(self._on_reader_close)
 
     def _check_can_finish(self) -> None:
         check_diamonds(self.tasks)

@@ -1,1 +1,21 @@
-"""The rules that must hold over a trace, each a small named monitor."""
+"""The rules that must hold over a trace, each a small named monitor.
+
+>>> [monitor.rule for monitor in MONITORS][:6]
+['R1', 'R2', 'R3', 'R4', 'R5', 'R6']
+"""
+
+from typing import Final
+
+from properties.monitors import data, registration, streams, tasks
+from properties.monitors.judge import Judge, Verdict, judge_trace
+from properties.monitors.monitor import Level, Monitor, Violation
+
+__all__ = ["MONITORS", "Judge", "Level", "Monitor", "Verdict", "Violation", "judge_trace"]
+
+# In the order in which they are shown.
+MONITORS: Final[tuple[type[Monitor], ...]] = (
+    *registration.MONITORS,
+    *streams.MONITORS,
+    *tasks.MONITORS,
+    *data.MONITORS,
+)
