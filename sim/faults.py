@@ -19,7 +19,7 @@ class Faults:
     """The faults of a scenario, asked at each occasion."""
 
     def __init__(
-        self, faults: Sequence[Fault], choices: Choices, fired: Callable[[str, str], None]
+        self, faults: Sequence[Fault], choices: Choices, fired: Callable[[Fault, str], None]
     ) -> None:
         self._choices = choices
         self._fired = fired
@@ -79,7 +79,7 @@ class Faults:
             if found is None and self._happens(
                 index, fault, count if place is None else place, subject
             ):
-                self._fired(kind, subject)
+                self._fired(fault, subject)
                 found = fault
         return found
 

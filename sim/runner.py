@@ -135,7 +135,7 @@ class SimRunner:
         if fault.kind in ("worker_crash", "worker_leave", "connection_cut"):
             if fitting:
                 worker = world.choices.pick("victim", world.faults.label(index), fitting)
-                world.fault_fired(fault.kind, worker.name)
+                world.fault_fired(fault, worker.name)
                 if fault.kind == "worker_crash":
                     worker.crash(fault.ticks)
                 elif fault.kind == "worker_leave":
@@ -153,7 +153,7 @@ class SimRunner:
             ]
             if running:
                 record = world.choices.pick("victim", world.faults.label(index), running)
-                world.fault_fired(fault.kind, record.name)
+                world.fault_fired(fault, record.name)
                 self.recorder.cancel([record.task])
             return
         world.faults.arm(index)

@@ -305,7 +305,8 @@ class Scheduler:
 
     def on_accept(self, connection: Connection, execution: Execution) -> None:
         """The worker took the task."""
-        self._accept(connection, execution)
+        if execution.record not in connection.revoked:  # what was taken back stops there
+            self._accept(connection, execution)
 
     def on_refuse(self, connection: Connection, execution: Execution, *, leaving: bool) -> None:
         """The worker was too busy: the task goes back to its place, the worker asks again.
@@ -328,7 +329,7 @@ class Scheduler:
         if not record.entry.alive:
             return False
         if self._world.sound:
-            self._take_for_ack(connection, execution, status)
+            self.on_accept(connection, execution)  # its acknowledgement is late or lost
             if record.owner is not connection or record.attempt != execution.attempt:
                 self._reported(connection, execution, status, changed=False)
                 return False
@@ -345,14 +346,6 @@ class Scheduler:
         self._deliver(changes)
         return changed
 
-    def _take_for_ack(
-        self, connection: Connection, execution: Execution, status: TaskStatus
-    ) -> None:
-        """A report says that the task runs: its acknowledgement is late or lost."""
-        # What was taken back is about to be stopped; only its end still counts.
-        if execution.record not in connection.revoked or status.state.terminal:
-            self._accept(connection, execution)
-
     def _reported(
         self, connection: Connection, execution: Execution, status: TaskStatus, *, changed: bool
     ) -> None:
@@ -366,7 +359,8 @@ class Scheduler:
         record = self._by_name.get(name)
         if record is None:
             return
-        if self._world.sound and execution.record.attempt != execution.attempt:
+        sender = execution.record
+        if self._world.sound and (sender.owner is None or sender.attempt != execution.attempt):
             return
         changes = _Changes()
         if state is StreamState.CLOSED:

@@ -7,7 +7,7 @@ from sim.choices import Choices
 from sim.clock import Clock
 from sim.faults import Faults
 from sim.rows import RowNames, oldest_first
-from sim.scenario import Scenario, Workload
+from sim.scenario import Fault, Scenario, Workload
 from workflow import Plan
 from workflow.trace import Recorder
 
@@ -50,7 +50,7 @@ class World:
 
     def describe(self) -> None:
         """Say first of all what there is."""
-        cluster, faults = self.cluster, self.scenario.faults
+        cluster = self.cluster
         self.record(
             "cluster",
             "cluster",
@@ -63,7 +63,6 @@ class World:
             slack=cluster.slack,
             reconnect=RECONNECT,
             slowest=max(map(max, (self.control, self.data, self.work, self.notify))),
-            factor=max((f.factor for f in faults if f.kind.startswith("slow_")), default=1),
         )
 
     def workload(self, manifest: str) -> tuple[int, Workload]:
@@ -93,10 +92,11 @@ class World:
         """Add an inner event to the trace."""
         self.recorder.record(kind, subject, **details)
 
-    def fault_fired(self, kind: str, subject: str) -> None:
+    def fault_fired(self, fault: Fault, subject: str) -> None:
         """A fault takes effect."""
-        self.counts[f"fault {kind}"] += 1
-        self.record("fault", subject, fault=kind)
+        self.counts[f"fault {fault.kind}"] += 1
+        slows = {"factor": fault.factor} if fault.kind in ("slow_worker", "slow_link") else {}
+        self.record("fault", subject, fault=fault.kind, **slows)
 
     def peak(self, name: str, value: int) -> None:
         """Remember the largest value."""

@@ -76,12 +76,16 @@ call m0 start [0]
 task_event m0/t0 Pending
 task_event_done m0/t0 Pending
 return m0 start [0]
+read_wait m0/s0
 task_event m0/t0 Running
 task_event_done m0/t0 Running
+read_wait m0/s0
+read_wait m0/s0
 stream_event m0/s0 Open
 write m0/s0 1
 write_done m0/s0 taken
 read m0/s0 1
+read_wait m0/s0
 stream_event m0/s0 Closed
 task_event m0/t0 Completed
 task_event_done m0/t0 Completed
@@ -113,13 +117,17 @@ DETAILS = {
     "write_done": {"outcome"},
     "read": {"rows", "ids"},
     "read_eof": set(),
-    "read_error": {"error"},
+    "read_error": {"error", "error_type"},
+    "read_wait": set(),
     "close_results": set(),
 }
 OPTIONAL = {
     "call": ({"method"}, {"tasks", "stream"}),
-    "return": ({"method", "error"}, {"tasks", "stream"}),
-    "task_event": ({"state"}, {"error", "contributing", "less_than", "statistics"}),
+    "return": ({"method", "error"}, {"tasks", "stream", "error_type"}),
+    "task_event": (
+        {"state"},
+        {"error", "error_type", "contributing", "less_than", "statistics"},
+    ),
 }
 
 
@@ -247,6 +255,7 @@ def test_all_that_a_status_says_is_recorded() -> None:
     assert bench.report(1, TaskStatus(TaskState.FAILED, error=OSError("gone"))) == {
         "state": "Failed",
         "error": "gone",
+        "error_type": "OSError",
     }
     statistics = Statistics({Statistic("rows"): 3, Statistic("slowest", Aggregation.MAX): 9})
     assert bench.report(2, TaskStatus(TaskState.COMPLETED, statistics=statistics)) == {
@@ -270,7 +279,11 @@ def test_how_an_offer_ended_is_recorded() -> None:
     ("end", "kind", "details"),
     [
         (lambda results: results.finish(), "read_eof", {}),
-        (lambda results: results.fail(OSError("no")), "read_error", {"error": "no"}),
+        (
+            lambda results: results.fail(OSError("no")),
+            "read_error",
+            {"error": "no", "error_type": "OSError"},
+        ),
     ],
 )
 def test_what_the_reader_sees_is_recorded(
@@ -279,11 +292,14 @@ def test_what_the_reader_sees_is_recorded(
     bench = Bench()
     reader = bench.recorder.reader(bench.results)
     before = len(bench.recorder.trace.events)
-    assert reader.poll() is None  # no event
+    assert reader.poll() is None
     end(bench.results)
     with pytest.raises((EndOfStream, OSError)):
         reader.poll()
-    assert bench.recorder.trace.events[before:] == [Event(before, 0, kind, "m0/s0", details)]
+    assert bench.recorder.trace.events[before:] == [
+        Event(before, 0, "read_wait", "m0/s0"),
+        Event(before + 1, 0, kind, "m0/s0", details),
+    ]
 
 
 def test_a_refused_call_is_recorded_with_its_error_and_refused_all_the_same() -> None:
@@ -294,7 +310,12 @@ def test_a_refused_call_is_recorded_with_its_error_and_refused_all_the_same() ->
     assert (call.kind, call.subject) == ("call", "m0")
     assert call.details == {"method": "start", "tasks": [1, 2]}
     assert back.kind == "return"
-    assert back.details == {"method": "start", "tasks": [1, 2], "error": "unknown tasks: x"}
+    assert back.details == {
+        "method": "start",
+        "tasks": [1, 2],
+        "error": "unknown tasks: x",
+        "error_type": "UnknownTask",
+    }
 
 
 def test_a_manifest_refused_a_second_time_keeps_its_name_and_can_be_unregistered() -> None:

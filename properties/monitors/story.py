@@ -178,9 +178,11 @@ class Story:
 
     def _fault(self, event: Event) -> None:
         self.faults.append(event)
+        if "factor" in event.details:
+            self.cluster["factor"] = max(self.cluster.get("factor", 1), event.details["factor"])
 
     def _cluster(self, event: Event) -> None:
-        self.cluster = dict(event.details)
+        self.cluster = {"factor": 1, **event.details}
 
     def _admission(self, event: Event) -> None:
         self.limits[event.subject] = dict(event.details)
