@@ -6,7 +6,7 @@
 
 from typing import Final
 
-from properties.monitors import data, registration, streams, tasks
+from properties.monitors import cancellation, data, liveness, registration, results, streams, tasks
 from properties.monitors.judge import Judge, Verdict, judge_trace
 from properties.monitors.monitor import Level, Monitor, Violation
 
@@ -17,5 +17,8 @@ MONITORS: Final[tuple[type[Monitor], ...]] = (
     *registration.MONITORS,
     *streams.MONITORS,
     *tasks.MONITORS,
+    *results.MONITORS,
+    *cancellation.MONITORS,
+    *liveness.MONITORS,
     *data.MONITORS,
 )
