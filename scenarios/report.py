@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any, Final
 
-from properties.invariants import INVARIANTS
 from scenarios.runs import Replay, Run
 from sim.scenario import Scenario
 from sim.simulate import End
@@ -123,7 +122,7 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
         yield f"stuck      not over after {outcome.steps:,} steps"
     yield from _violations(run)
     if not run.violations:
-        yield f"rules      all {len(INVARIANTS)} hold"
+        yield f"rules      {_rules(run)}"
     yield f"digest     {outcome.digest} ({_count(len(outcome.trace.events), 'event')})"
     if saved:
         yield f"replay     windtunnel replay {saved}"
@@ -131,6 +130,14 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
         yield f"replay     windtunnel replay {run.code}"
     else:
         yield "replay     save it with --trace FILE, then: windtunnel replay FILE"
+
+
+def _rules(run: Run) -> str:
+    open_ = [verdict.rule for verdict in run.judged.verdicts if verdict.word == "not judged"]
+    holding = len(run.judged.verdicts) - len(open_)
+    if not open_:
+        return f"all {holding} hold"
+    return f"{holding} hold, {len(open_)} could not be judged: {' '.join(open_)}"
 
 
 def _violations(run: Run) -> Iterator[str]:

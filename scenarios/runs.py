@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from properties.invariants import Violation, check
+from properties.judged import Judged, judged
+from properties.monitors import Violation
 from scenarios.inputs import InputError, NamedPlan, is_there, load_plans
 from scenarios.shelf import (
     find_plan,
@@ -35,7 +36,7 @@ from sim.scenario_file import (
     scenario_from_toml,
     scenario_to_json,
 )
-from sim.simulate import Outcome, simulate
+from sim.simulate import Outcome
 from workflow import GraphError, Plan, partition
 from workflow.trace import Event, Trace, TraceError, read_trace
 
@@ -66,11 +67,20 @@ _PACKED: Final = re.compile(r"z([A-Za-z0-9_=-]+)@([0-9a-f]{12})")
 class Run:
     """A finished run and what is wrong with it."""
 
-    outcome: Outcome
-    violations: tuple[Violation, ...]
+    judged: Judged
     target: str = ""  # a library name, if the run can be named so
     seed: int | None = None
     profile: str = "sound"
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to."""
+        return self.judged.outcome
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """The rules that do not hold, and why."""
+        return self.judged.violations
 
     @property
     def code(self) -> str:
@@ -172,14 +182,9 @@ def run(
     """Simulate and judge.  `profile` replaces the scenario's own."""
     if profile is not None:
         scenario = replace(scenario, cluster=replace(scenario.cluster, profile=profile))
-    outcome = simulate(scenario, choices, parts=parts)
-    return Run(
-        outcome,
-        tuple(check(outcome)),
-        target,
-        seed,
-        scenario.cluster.profile,
-    )
+    # To its end, whatever was violated: a report shows the whole story.
+    found = judged(scenario, choices, parts=parts, stop=False)
+    return Run(found, target, seed, scenario.cluster.profile)
 
 
 def saved_trace(finished: Run) -> Trace:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from properties.judged import Judged, judged
 from properties.mutants import MUTANTS
 from scenarios import cli, runs
 from scenarios.inputs import InputError
@@ -22,7 +23,6 @@ from sim.choices import Choices, Seeded, Tame
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario, Workload
 from sim.scenario_file import scenario_to_toml
-from sim.simulate import Outcome, simulate
 from workflow import Plan
 from workflow.plan import Merge, ScanSet
 from workflow.trace import read_trace
@@ -274,11 +274,11 @@ def test_a_world_that_changed_diverges_at_its_first_difference(
 ) -> None:
     finished = worker_lost()
 
-    def changed(scenario: Scenario, choices: Choices, **more: Any) -> Outcome:
+    def changed(scenario: Scenario, choices: Choices, **more: Any) -> Judged:
         cluster = replace(scenario.cluster, slots=1)
-        return simulate(replace(scenario, cluster=cluster), choices, **more)
+        return judged(replace(scenario, cluster=cluster), choices, **more)
 
-    monkeypatch.setattr(runs, "simulate", changed)
+    monkeypatch.setattr(runs, "judged", changed)
     replay = replay_trace(saved_trace(finished).lines(), name="x")
     assert replay.verdict == "DIVERGED"
     before = finished.outcome.trace.events
@@ -324,11 +324,11 @@ def test_a_violation_that_is_gone_is_fixed_and_one_that_stays_is_the_same(
     assert out.startswith("FIXED      what was violated holds now\n")
     assert "\nrecorded   event " in out
 
-    def faulty(scenario: Scenario, choices: Choices, *, parts: Parts) -> Outcome:
+    def faulty(scenario: Scenario, choices: Choices, *, parts: Parts, stop: bool) -> Judged:
         assert parts is SOUND
-        return simulate(scenario, choices, parts=MUTANTS["W7-silent-failure"].parts)
+        return judged(scenario, choices, parts=MUTANTS["W7-silent-failure"].parts, stop=stop)
 
-    monkeypatch.setattr(runs, "simulate", faulty)
+    monkeypatch.setattr(runs, "judged", faulty)
     code, out, _ = program(capsys, monkeypatch, "replay", str(file))
     assert code == 1
     assert out.startswith("SAME       all ")
@@ -337,7 +337,7 @@ def test_a_violation_that_is_gone_is_fixed_and_one_that_stays_is_the_same(
 
 def test_a_rule_that_changed_is_said_to_have() -> None:
     saved = saved_trace(worker_lost())
-    saved.ran = {**saved.ran, "violations": ["RUN-0 once there was a rule: and it was broken"]}
+    saved.ran = {**saved.ran, "violations": ["X0 once there was a rule: and it was broken"]}
     replay = replay_trace(saved.lines(), name="x")
     assert replay.verdict == "FIXED"
     assert replay.reason == "the events are as recorded: it is the rules that changed"

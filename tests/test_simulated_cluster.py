@@ -20,7 +20,7 @@ from worlds import (
     went_well,
 )
 
-from properties.invariants import check
+from properties.judged import judged
 from sim.choices import Deltas, Seeded, Tame
 from sim.latency import Bimodal, Constant, Exponential
 from sim.parts import Parts
@@ -585,14 +585,15 @@ def test_all_shards_of_a_branch_read_their_nodes_in_one_order_which_differs_betw
     plan, _ = build(Case("", nodes, edges))
     orders: Counter[str] = Counter()
     for seed in range(20):
-        outcome = simulate(
+        run = judged(
             Scenario(
                 cluster=Cluster(workers=2, slots=6),
                 workloads=(Workload(plan=plan, rows_per_scan=6, batch_rows=2),),
             ),
             Seeded(seed),
         )
-        assert not check(outcome)
+        assert not run.violations
+        outcome = run.outcome
         first: dict[str, str] = {}
         for event in of(outcome, "take"):
             if event.details["task"] != "m0/t0":
@@ -614,11 +615,11 @@ def _sender(outcome: Outcome, stream: str) -> str:
 
 
 def test_a_reader_that_never_reads_gets_no_row_even_at_the_end() -> None:
-    outcome = simulate(
+    run = judged(
         Scenario(
             workloads=(Workload(plan=newest(5, 3), client=Client(never_reads=True)),),
         ),
         Seeded(1),
     )
-    assert (outcome.ends[0].end, outcome.ends[0].rows) == ("closed", 0)
-    assert not check(outcome)
+    assert (run.outcome.ends[0].end, run.outcome.ends[0].rows) == ("closed", 0)
+    assert not run.violations

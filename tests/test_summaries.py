@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from properties.judged import Judged
 from scenarios.cli import cli
 from scenarios.report import HEIGHT, WIDTH, describe_run
 from scenarios.runs import Run, run
@@ -71,7 +72,7 @@ def test_what_hangs_says_who_waits_and_what_is_violated() -> None:
     lines = list(describe_run(stuck))
     assert "stuck      nothing can happen any more:" in lines
     assert any(line.startswith("             client 0 waits for ") for line in lines)
-    assert any(line.startswith("VIOLATED   RUN-1 the run ends: ") for line in lines)
+    assert any(line.startswith("VIOLATED   L1 ") for line in lines)
     assert not any(line.startswith("rules ") for line in lines)
     assert any(line.startswith("    -> not over, 0 rows read; tasks: ") for line in lines)
     assert len(lines) <= HEIGHT
@@ -92,7 +93,8 @@ def test_a_long_error_is_cut_and_stays_on_its_line() -> None:
     end = replace(finished.outcome.ends[0], end="error", error="Oh: " + "no\n" * 99)
     counts = {f"fault {kind}": 12 for kind in FAULT_KINDS}
     stuck = StuckReport((("m0/t1", "input from " + ", ".join(["m0/s1"] * 999)),) * 9)
-    broken = Run(replace(finished.outcome, ends=(end,), counts=counts, stuck=stuck), ())
+    outcome = replace(finished.outcome, ends=(end,), counts=counts, stuck=stuck)
+    broken = Run(Judged(outcome, ()))
     lines = list(describe_run(broken))
     assert max(map(len, lines[:-1])) == WIDTH
     for begin in (
