@@ -89,9 +89,9 @@ class InlineRunner:
 
     def register_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
-        violations = list(manifest_violations(manifest, self._known_ids()))
+        violations = self._violations(manifest)
         if violations:
-            raise ManifestRefused(tuple(violations))
+            raise ManifestRefused(violations)
         self._manifests[manifest] = None
         for stream in manifest.streams:
             self._channels[stream] = _Channel()
@@ -217,6 +217,8 @@ class InlineRunner:
     def _send(self, task: Task, work: _Execution) -> bool:
         stream, batch = work.out[0]
         channel = self._channels[stream]
+        if channel.reader is None and channel.writer is None:
+            return False  # who listens may come yet
         if channel.state is StreamState.IDLE:
             self._report(stream, StreamState.OPEN)
             if task not in self._running:  # whoever was told has ended it
@@ -291,6 +293,9 @@ class InlineRunner:
         if not self._is_over(task):
             self._states[task] = status.state
             self._owner[task].task_event_handler(task, status)
+
+    def _violations(self, manifest: Manifest) -> tuple[str, ...]:
+        return tuple(manifest_violations(manifest, self._known_ids()))
 
     def _known_ids(self) -> dict[ULID, None]:
         tasks = dict.fromkeys(task.id for task in self._states)
