@@ -630,30 +630,34 @@ class Scheduler:
         )
 
     def _deliver(self, changes: _Changes, *, at_once: bool = False) -> None:
+        # All are under way before the first is told: a handler may unregister, and then hears the
+        # others before that returns.
+        told = []
         for stream, state in changes.streams:
             tell = partial(self._tell_stream, stream, state)
-            self._tell_later(stream.entry, f"{stream.name} {state}", tell, at_once=at_once)
+            told.append(self._put_under_way(stream.entry, f"{stream.name} {state}", tell))
         for record, status in changes.tasks:
             tell = partial(record.entry.manifest.task_event_handler, record.task, status)
-            self._tell_later(record.entry, f"{record.name} {status.state}", tell, at_once=at_once)
+            told.append(self._put_under_way(record.entry, f"{record.name} {status.state}", tell))
+        world = self._world
+        for entry, number, label in told:
+            delay = 0 if at_once else world.choices.ticks("notify", label, world.notify)
+            if delay:
+                world.clock.after(delay, f"notify {label}", partial(self._tell, entry, number))
+            else:
+                self._tell(entry, number)
+
+    def _put_under_way(
+        self, entry: Entry, label: str, tell: Callable[[], None]
+    ) -> tuple[Entry, int, str]:
+        self._told += 1
+        entry.untold[self._told] = tell
+        return entry, self._told, label
 
     def _tell_stream(self, stream: StreamRecord, state: StreamState) -> None:
         stream.entry.manifest.stream_event_handler(stream.stream, state)
         if state is StreamState.CLOSED and self._world.sound:
             self._let_reader_know(stream)  # not before: see `workflow.Runner`
-
-    def _tell_later(
-        self, entry: Entry, label: str, tell: Callable[[], None], *, at_once: bool
-    ) -> None:
-        world = self._world
-        delay = 0 if at_once else world.choices.ticks("notify", label, world.notify)
-        if not delay:
-            tell()
-            return
-        self._told += 1
-        number = self._told
-        entry.untold[number] = tell
-        world.clock.after(delay, f"notify {label}", lambda: self._tell(entry, number))
 
     def _tell(self, entry: Entry, number: int) -> None:
         tell = entry.untold.pop(number, None)

@@ -13,10 +13,6 @@ from sim.scenario import Cluster, Fault, Scenario
 from workflow import Plan, Task
 from workflow.plan import DataObjScan
 
-LEAVES_EVENTS = (
-    "start and cancel have changed every state before the first event is told: what is left of "
-    "their events comes after a handler's unregister has returned"
-)
 FAILS = "fails"  # the location of a scan whose task is to fail
 
 
@@ -24,10 +20,6 @@ class OnTheSimulatedCluster(RunnerContract[SimRunner]):
     """The hooks for a SimRunner: time is virtual, so nothing has to be waited for."""
 
     cluster: ClassVar[Cluster] = Cluster()
-    departures: ClassVar[Mapping[str, str]] = {
-        "test_a_handler_may_unregister_in_the_middle_of_a_start": LEAVES_EVENTS,
-        "test_a_handler_may_unregister_in_the_middle_of_a_cancel": LEAVES_EVENTS,
-    }
 
     def choices(self) -> Choices:
         """What is up to chance."""

@@ -724,7 +724,6 @@ class OfTheReference(OnTheSimulatedCluster):
     """The reference profile, its departures taken for faults."""
 
     cluster = Cluster(profile="reference")
-    departures: ClassVar[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True)
