@@ -17,7 +17,7 @@ Every call is O(depth * log n), but for `unregister`, which also looks at each v
 >>> for scope in [("a",), ("b",)]:
 ...     queue.register(scope)
 >>> for scope, value in [(("a",), "a1"), (("a",), "a2"), (("b",), "b1")]:
-...     queue.push(scope, value)
+...     _ = queue.push(scope, value)
 >>> value, ticket = queue.pop()
 >>> queue.charge(ticket.scope, 1)
 >>> value, queue.peek()[0]

@@ -11,7 +11,7 @@
 >>> while results.poll() is None:
 ...     runner.step()
 >>> runner.tick > 0, runner.trace.events[0].kind
-(True, 'manifest')
+(True, 'cluster')
 """
 
 from collections.abc import Callable, Sequence

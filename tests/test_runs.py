@@ -217,7 +217,7 @@ def test_a_run_of_a_file_replays_from_a_code_that_carries_it(tmp_path: Path) -> 
     file = tmp_path / "mine.toml"
     file.write_text(SCENARIO, encoding="utf-8")
     scenario, name = load_target(str(file))
-    finished = run(scenario, Seeded(5), target=name, seed=5)
+    finished = run(scenario, Seeded(4), target=name, seed=4)
     assert finished.code.startswith("z")
     file.unlink()
     assert replay_code(finished.code).verdict == "SAME"
