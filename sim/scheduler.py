@@ -589,10 +589,22 @@ class Scheduler:
     def _move(self, record: TaskRecord, status: TaskStatus, changes: _Changes) -> bool:
         if not self._changes(record, status):
             return False
+        self._enter(changes)
         record.state, record.status = status.state, status
         self._world.record("move", record.name, state=str(status.state))
         changes.tasks.append((record, status))
         return True
+
+    # An exclusive section, where a real scheduler holds its lock: from the first change of a
+    # task until before anybody is told of it.
+
+    def _enter(self, changes: _Changes) -> None:
+        if not changes.tasks:
+            self._world.record("enter", "scheduler")
+
+    def _exit(self, changes: _Changes) -> None:
+        if changes.tasks:
+            self._world.record("exit", "scheduler")
 
     def _set(self, stream: StreamRecord, state: StreamState, changes: _Changes) -> None:
         stream.state = state
@@ -630,6 +642,7 @@ class Scheduler:
         )
 
     def _deliver(self, changes: _Changes, *, at_once: bool = False) -> None:
+        self._exit(changes)
         # All are under way before the first is told: a handler may unregister, and then hears the
         # others before that returns.
         told = []

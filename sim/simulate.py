@@ -156,7 +156,7 @@ def _drain(runner: SimRunner) -> bool:
     """
     clock = runner.world.clock
     try:
-        while not runner.world.stopped and not clock.idle and any(w.jobs for w in runner.workers):
+        while not runner.world.stopped and not clock.idle and clock.waiting:
             clock.step()
     except StepBudgetExceeded:
         return True

@@ -6,7 +6,17 @@
 
 from typing import Final
 
-from properties.monitors import cancellation, data, liveness, registration, results, streams, tasks
+from properties.monitors import (
+    admission,
+    cancellation,
+    data,
+    liveness,
+    registration,
+    resources,
+    results,
+    streams,
+    tasks,
+)
 from properties.monitors.judge import Judge, Verdict, judge_trace
 from properties.monitors.monitor import Level, Monitor, Violation
 
@@ -17,8 +27,10 @@ MONITORS: Final[tuple[type[Monitor], ...]] = (
     *registration.MONITORS,
     *streams.MONITORS,
     *tasks.MONITORS,
+    *admission.MONITORS,
     *results.MONITORS,
     *cancellation.MONITORS,
+    *resources.MONITORS,
     *liveness.MONITORS,
     *data.MONITORS,
 )
