@@ -25,7 +25,7 @@ from scenarios.runs import (
     saved_trace,
 )
 from scenarios.search import describe_tally, search, too_rare
-from scenarios.shelf import find_scenario, plan_names, scenario_names
+from scenarios.shelf import RANDOM, find_scenario, plan_names, scenario_for, scenario_names
 from sim.choices import Seeded
 from sim.scenario import Profile
 from workflow import GraphError, Identifiers, TaskGraph, partition, sprint
@@ -71,6 +71,7 @@ Examples:
 _SEARCH_EXAMPLES = """\b
 Examples:
   windtunnel search --seeds 2000
+  windtunnel search random --seeds 5000
   windtunnel search worker-lost --profile reference
   windtunnel search one-token --mutant W1-token-leak
 """
@@ -217,7 +218,7 @@ def _run(
     trace_file: str | None,
     profile: Profile | None,
 ) -> None:
-    scenario, name = load_target(target)
+    scenario, name = load_target(target, seed=seed)
     finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile)
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
@@ -297,6 +298,7 @@ def list_command() -> None:
     width = max(map(len, scenario_names()))
     for name in scenario_names():
         click.echo(f"{name:<{width}}  {find_scenario(name).sentence}")
+    click.echo(f"{RANDOM:<{width}}  Another scenario for each seed: any plan, cluster and trouble.")
     click.echo(f"plans: {', '.join(plan_names())}")
 
 
@@ -341,14 +343,14 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     mutant: str | None,
     processes: int,
 ) -> None:
-    """Run many seeds of library scenarios, of all of them by default.
+    """Run many seeds of library scenarios, of all of them by default, or of `random`.
 
     Prints what was violated, and how often each fault, stream state and beginning of a hazard
     occurred.  Exits with 1 if anything was violated or is too rare to trust the silence.
     """
     chosen = list(dict.fromkeys(names)) or scenario_names()
     for name in chosen:
-        find_scenario(name)
+        scenario_for(name, first)
     with click.progressbar(
         length=len(chosen) * seeds,
         label="runs",

@@ -19,10 +19,12 @@ from properties.judged import Judged, judged
 from properties.monitors import Violation
 from scenarios.inputs import InputError, NamedPlan, is_there, load_plans
 from scenarios.shelf import (
+    RANDOM,
     find_plan,
     find_scenario,
     load_plan,
     plan_names,
+    scenario_for,
     scenario_names,
     unknown,
     with_queries,
@@ -106,12 +108,14 @@ class Replay:
     seen: Event | None = None  # and as it is now; None: one of the two runs is shorter
 
 
-def load_target(target: str) -> tuple[Scenario, str]:
+def load_target(target: str, *, seed: int = 0) -> tuple[Scenario, str]:
     """A scenario file, a library scenario, or a plan; and its library name, if it has one.
 
-    Raises InputError.
+    `RANDOM` is a scenario made up from the seed.  Raises InputError.
     """
     if not is_there(target):
+        if target == RANDOM:
+            return scenario_for(target, seed), target
         if target in scenario_names():
             return find_scenario(target), target
         if target in plan_names():
@@ -271,7 +275,7 @@ def replay_code(code: str) -> Replay:
     elif named is not None and named[3] in get_args(Profile) and int(named[2]) <= LARGEST_SEED:
         target, seed, digest = named[1], int(named[2]), named[4]
         again = run(
-            find_scenario(target),
+            scenario_for(target, seed),
             Seeded(seed),
             target=target,
             seed=seed,

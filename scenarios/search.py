@@ -11,7 +11,7 @@ from typing import Final
 from properties.coverage import PRECONDITIONS, features
 from properties.mutants import MUTANTS
 from scenarios.runs import run
-from scenarios.shelf import find_scenario
+from scenarios.shelf import RANDOM, find_scenario, scenario_for
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import Client, Profile
@@ -106,14 +106,13 @@ def search(
 
 def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
     name, seeds, profile, mutant = piece
-    scenario = find_scenario(name)
     parts = MUTANTS[mutant].parts if mutant else SOUND
     tally = Tally()
     counts = tally.features.setdefault(name, Counter())
     for seed in seeds:
         try:
             finished = run(
-                scenario,
+                scenario_for(name, seed),
                 Seeded(seed),
                 target=name,
                 seed=seed,
@@ -143,8 +142,9 @@ def describe_tally(tally: Tally, *, mutant: str = "") -> Iterator[str]:
         yield f"VIOLATED   {found.scenario} with seed {found.seed}: {found.text}"
         if not mutant and found.code:
             yield f"replay     windtunnel replay {found.code}"
-    yield "exercised  what, in how many of the runs meant for it"
-    for what, hit, runs in exercised(tally):
+    for number, (what, hit, runs) in enumerate(exercised(tally)):
+        if not number:
+            yield "exercised  what, in how many of the runs meant for it"
         share = hit / runs
         rare = "  TOO RARE" if share < _RARE else ""
         sentence = PRECONDITIONS[what][0] if what in PRECONDITIONS else ""
@@ -167,6 +167,8 @@ def too_rare(tally: Tally) -> list[str]:
 def _meant(names: Sequence[str]) -> dict[str, list[str]]:
     meant: dict[str, list[str]] = {}
     for name in names:
+        if name == RANDOM:  # meant for nothing in particular
+            continue
         scenario = find_scenario(name)
         for fault in scenario.faults:
             meant.setdefault(f"fault {fault.kind}", []).append(name)

@@ -9,21 +9,27 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Final
 
+from scenarios.arbitrary import arbitrary_scenario
 from scenarios.inputs import InputError, NamedPlan, read_plans
 from sim.scenario import Scenario
 from sim.scenario_file import scenario_from_toml
 from workflow import Plan
 
 __all__ = [
+    "RANDOM",
     "find_plan",
     "find_scenario",
     "load_plan",
     "plan_names",
+    "scenario_for",
     "scenario_names",
     "unknown",
     "with_queries",
 ]
+
+RANDOM: Final = "random"
 
 _LIBRARY = files("scenarios") / "library"
 
@@ -51,6 +57,11 @@ def find_scenario(name: str) -> Scenario:
             plan_names=plan_names(),
         )
     )
+
+
+def scenario_for(name: str, seed: int) -> Scenario:
+    """A scenario by its name; `RANDOM` is another one for each seed.  Raises InputError."""
+    return arbitrary_scenario(seed) if name == RANDOM else find_scenario(name)
 
 
 def with_queries(scenario: Scenario) -> Scenario:

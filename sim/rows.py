@@ -179,7 +179,8 @@ class Fragment:
         self._kept: list[tuple[int, str, int, Scan]] = []
         self._pieces: list[tuple[Scan, int, int]] = []
         # A batching root hides the range reports in the reference (hazard W12).
-        outermost = nodes[0] if hides else next(n for n in nodes if not isinstance(n, Batching))
+        shown = nodes if hides else [n for n in nodes if not isinstance(n, Batching)]
+        outermost = shown[0] if shown else None
         self.reports = (
             isinstance(outermost, TopK) and outermost.k > 0 and outermost.sort_by == _TIME
         )

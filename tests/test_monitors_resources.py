@@ -51,7 +51,6 @@ HOLDS: list[tuple[type[Monitor], tuple[str, ...]]] = [
     (BoundedBuffers, (*REGISTERED, TAKEN, TAKEN)),
     (NoWaitInSection, (*WORLD, "@5 enter scheduler", "exit scheduler", "@6 read_wait m0/s0", END)),
     (LeasesComeBack, (*WORLD, *LOST, "owner m0/t1 worker=null", BACK, END)),
-    (LeasesComeBack, (*WORLD, *LOST, "call m0 method=unregister_manifest", END)),
     (PacedAttempts, (*WORLD, "connect w0 connection=w0", "@1000 connect w0 connection=w0.2")),
     (PacedAttempts, (*WORLD, "connect w0 connection=w0", "@5 restart w0",
                      "connect w0 connection=w0.2")),

@@ -338,7 +338,7 @@ class LeasesComeBack(Monitor):
             return
         for task, lost in self._lost.items():
             count = self._releases[task]
-            if count > 1 or (not count and manifest_of(task) not in self.story.unregistering):
+            if count != 1:
                 self.violated(
                     f"the token of {task} came back {count} times after {lost.subject} was lost",
                     lost,
