@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from properties.engine_machine import RULES, EngineMachine, RuleViolated
-from properties.mutants import MUTANTS
+from properties.mutants.engine import MUTANTS
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(max_examples=200, stateful_step_count=40)

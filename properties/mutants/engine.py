@@ -20,11 +20,11 @@ from workflow import (
 from workflow.admission import Admission
 from workflow.short_circuit import Needs, Reach
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["MUTANTS", "EngineMutant"]
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
+class EngineMutant:
     """A faulty workflow: what is wrong, who must notice, and in how many runs at most."""
 
     sentence: str
@@ -162,48 +162,48 @@ class StateGoesBack(Workflow):
         self._record(task, status.state)
 
 
-MUTANTS: Final[dict[str, Mutant]] = {
-    "W1-token-leak": Mutant(
+MUTANTS: Final[dict[str, EngineMutant]] = {
+    "W1-token-leak": EngineMutant(
         "a task cancelled before its start takes a token that never comes back",
         ("ENG-4",),
         TokenLeak,
     ),
-    "W2-token-by-state": Mutant(
+    "W2-token-by-state": EngineMutant(
         "a token is lost when the end of its task arrives before its start",
         ("ENG-1",),
         TokenByState,
         budget=3000,
     ),
-    "W3-lanes-in-turn": Mutant(
+    "W3-lanes-in-turn": EngineMutant(
         "no scan starts before every other task has",
         ("ENG-1",),
         LanesInTurn,
     ),
-    "W5-end-overtakes-failure": Mutant(
+    "W5-end-overtakes-failure": EngineMutant(
         "the reader sees the end while a task may still fail", ("ENG-7",), EndOvertakesFailure
     ),
-    "W6-cancellation-looks-like-success": Mutant(
+    "W6-cancellation-looks-like-success": EngineMutant(
         "a task cancelled by somebody else does not end the run",
         ("ENG-7", "ENG-9"),
         CancellationLooksLikeSuccess,
     ),
-    "W7-silent-failure": Mutant(
+    "W7-silent-failure": EngineMutant(
         "a failure without an error does not end the run", ("ENG-7", "ENG-9"), SilentFailure
     ),
-    "W8-belied-outcome": Mutant(
+    "W8-belied-outcome": EngineMutant(
         "a task that has finished is cancelled", ("ENG-5",), BeliedOutcome, budget=3000
     ),
-    "W9-runs-on": Mutant("a failure stops nothing", ("ENG-4", "ENG-8"), RunsOnAfterFailure),
-    "W10-other-parents-forgotten": Mutant(
+    "W9-runs-on": EngineMutant("a failure stops nothing", ("ENG-4", "ENG-8"), RunsOnAfterFailure),
+    "W10-other-parents-forgotten": EngineMutant(
         "a child is cancelled that another parent reads",
         ("ENG-5",),
         OtherParentsForgotten,
         budget=3000,
     ),
-    "W11-unknown-range-excluded": Mutant(
+    "W11-unknown-range-excluded": EngineMutant(
         "a child is cancelled although its times are unknown", ("ENG-5",), UnknownRangeExcluded
     ),
-    "W13-state-goes-back": Mutant(
+    "W13-state-goes-back": EngineMutant(
         "a late report overwrites the end of a task", ("ENG-3",), StateGoesBack
     ),
 }
