@@ -4,9 +4,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from properties.mutants.mutant import Mutant
-from properties.mutants.scheduling import StartFails
+from properties.mutants.scheduling import ListenersWelcome, StartFails, WritesAfterClose
 from sim.parts import Parts
-from workflow import EndOfStream, Results, Task, TaskState, TaskStatus, Workflow, WriteClosed
+from workflow import (
+    EndOfStream,
+    Manifest,
+    Results,
+    Stream,
+    Task,
+    TaskState,
+    TaskStatus,
+    Workflow,
+    WriteClosed,
+)
 from workflow.admission import Admission
 from workflow.identifiers import Identifiers
 from workflow.plan import Batching, Parallelize, Plan
@@ -76,19 +86,6 @@ class TakesAfterClose(Workflow):
         return _TakesAfterClose(self._on_reader_close)
 
 
-class _LastErrorStays(Results):
-    def fail(self, error: Exception) -> bool:
-        how = self._decision.get("how", (None,))[0]
-        if isinstance(how, Exception) and type(error).__name__ != "WorkflowClosed":
-            self._decision["how"] = (error,)
-        return super().fail(error)
-
-
-class LastErrorStays(Workflow):
-    """A later error takes the place of the first."""
-
-    def _make_results(self) -> Results:
-        return _LastErrorStays(self._on_reader_close)
 
 
 class _RecordBeforeError(Results):
@@ -123,13 +120,43 @@ class ErrorIsTheEnd(Workflow):
 
 
 class StartErrorSwallowed(Workflow):
-    """A start that fails is tried no more, and nobody hears of it."""
+    """A task whose start fails is taken for one that nobody needs."""
 
     def _dispatch(self) -> bool:
         try:
             return super()._dispatch()
         except OSError:
+            self._cancel(task for task in self.manifest.tasks if self._refused(task))
             return True
+
+    def _refused(self, task: Task) -> bool:
+        return self.state(task) is TaskState.CREATED and task not in self.admission.waiting(task.lane)
+
+
+class _WrongStream:
+    """A Runner that is told of the results' reader, and of a stream that others read."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+        self._streams: tuple[Stream, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def register_manifest(self, manifest: Manifest) -> None:
+        self._streams = manifest.streams
+        self._runner.register_manifest(manifest)
+
+    def listen(self, stream: Stream, writer: Results) -> None:
+        del stream
+        self._runner.listen(self._streams[-1], writer)
+
+
+class ListensElsewhere(Workflow):
+    """The workflow listens to a stream that a task reads, and not to its results."""
+
+    def __init__(self, plan: Plan, runner: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(plan, _WrongStream(runner), *args, **kwargs)
 
 
 class TokenGivenBackTwice(Workflow):
@@ -299,22 +326,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "takes-after-close": Mutant(
         sentence="after the reader has closed, a write is told that it was taken",
         rules=("P6",),
-        parts=Parts(workflow=TakesAfterClose),
+        parts=Parts(workflow=TakesAfterClose, scheduler=WritesAfterClose),
+        faults=2,
         scenarios=("impatient-users",),
         hazard="E1",
-    ),
-    "last-error-stays": Mutant(
-        sentence="a later error takes the place of the first",
-        rules=("P3",),
-        parts=Parts(workflow=LastErrorStays),
-        scenarios=("error-rate", "worker-lost", "log-search"),
-        faults=2,
     ),
     "E1-record-before-error": Mutant(
         sentence="a record that waits is read after the error was set",
         rules=("P3",),
         parts=Parts(workflow=RecordBeforeError),
-        scenarios=("slow-reader", "impatient-users", "demo"),
+        scenarios=("slow-reader-failing",),
         faults=2,
         hazard="E1",
     ),
@@ -327,9 +348,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
         hazard="E3",
     ),
     "start-error-swallowed": Mutant(
-        sentence="a start that fails is reported to nobody",
+        sentence="a task whose start failed is taken for one that nobody needs",
         rules=("P7",),
         parts=Parts(workflow=StartErrorSwallowed, scheduler=StartFails),
+        scenarios=("log-search",),
+        faults=2,
+    ),
+    "listens-elsewhere": Mutant(
+        sentence="a workflow listens to a stream that a task reads, and not to its results",
+        rules=("R3",),
+        parts=Parts(workflow=ListensElsewhere, scheduler=ListenersWelcome),
         scenarios=("log-search",),
         faults=2,
     ),
@@ -402,7 +430,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "W17-stop-cancels-nothing": Mutant(
         sentence="to stop a run lets run what runs",
-        rules=("C1",),
+        rules=(),
         parts=Parts(workflow=StopCancelsNothing),
         scenarios=("impatient-users",),
         hazard="W17",

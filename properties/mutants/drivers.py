@@ -9,11 +9,8 @@ from typing import Any
 from sim.job import Job
 from sim.rows import Record
 from workflow import ManifestRefused, Task, TaskStatus, Workflow
-from workflow.identifiers import Identifiers
-from workflow.plan import Plan
-from workflow.task import TaskGraph
 
-__all__ = ["EmptyBatches", "RegistersTwice", "SharedStream", "StartsAgain"]
+__all__ = ["EmptyBatches", "RegistersTwice", "StartsAgain"]
 
 
 class RegistersTwice(Workflow):
@@ -33,20 +30,6 @@ class StartsAgain(Workflow):
         if not self._closed:
             self._runner.start([task])
 
-
-class SharedStream(Workflow):
-    """Cuts its plan so that two tasks read one stream: a Runner must refuse that."""
-
-    def _partition(self, plan: Plan, ids: Identifiers) -> TaskGraph:
-        tasks = super()._partition(plan, ids)
-        readers = [task for task in tasks.preorder() if task.sources]
-        for task in tasks.preorder():
-            if readers and task not in readers:
-                stream = next(iter(readers[0].source_streams()))
-                node = task.fragment.root()
-                task.sources.setdefault(node, []).append(stream)
-                break
-        return tasks
 
 
 class EmptyBatches(Job):

@@ -1,9 +1,10 @@
 """Faulty schedulers, each a small slip that a real one could have made."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from properties.mutants.drivers import RegistersTwice, SharedStream, StartsAgain
+from properties.mutants.drivers import RegistersTwice, StartsAgain
 from properties.mutants.mutant import Mutant
 from sim.parts import Parts
 from sim.scheduler import (
@@ -18,6 +19,7 @@ from sim.scheduler import (
 from workflow import (
     Manifest,
     ManifestRefused,
+    RecordWriter,
     Stream,
     StreamState,
     Task,
@@ -84,27 +86,44 @@ class RefusedGoesLast(Scheduler):
         self._assign_soon()
 
 
-class RunningAtAccept(Scheduler):
-    """An acknowledgement makes a task Running, even one that was cancelled meanwhile."""
-
-    def _accept(self, connection: Connection, execution: Execution) -> None:
-        record = execution.record
-        pending = self._pending(connection, execution)
-        super()._accept(connection, execution)
-        if pending and record.entry.alive and record.state is not TaskState.RUNNING:
-            changes = _Changes()
-            record.state, record.status = TaskState.RUNNING, TaskStatus(TaskState.RUNNING)
-            self._world.record("move", record.name, state="Running")
-            changes.tasks.append((record, record.status))
-            self._deliver(changes)
-
-
 class EndToldTwice(Scheduler):
     """The handler hears of the end of a task twice."""
 
     def _deliver(self, changes: _Changes, *, at_once: bool = False) -> None:
         changes.tasks += [each for each in changes.tasks if each[1].state.terminal]
         super()._deliver(changes, at_once=at_once)
+
+
+class RefusedIsCreated(Scheduler):
+    """A task that comes back is as if it had never been started."""
+
+    def _requeue(self, record: TaskRecord) -> None:
+        if not record.state.terminal and record.entry.alive:
+            record.state = TaskState.CREATED
+            self._world.record("move", record.name, state="Created")
+        super()._requeue(record)
+
+
+class ClosedAgain(Scheduler):
+    """A stream is closed by its sender's word, and again with its sender."""
+
+    def _close(self, stream: StreamRecord, changes: _Changes) -> None:
+        self._set(stream, StreamState.CLOSED, changes)
+
+
+class RegistersAgain(Scheduler):
+    """To register a manifest that is registered is no error."""
+
+    def _refuse(self, violations: tuple[str, ...]) -> None:
+        raise _Known
+
+    def register_manifest(self, manifest: Manifest) -> None:
+        with suppress(_Known):
+            super().register_manifest(manifest)
+
+
+class _Known(Exception):
+    pass
 
 
 class FailureKeepsSinksOpen(Scheduler):
@@ -255,13 +274,6 @@ class CancelledIsFailed(Scheduler):
         return super()._move(record, status, changes)
 
 
-class LeaveIsALoss(Scheduler):
-    """A goodbye is taken for a lost connection, and what waits for its word is failed."""
-
-    def lose(self, connection: Connection, *, clean: bool = False) -> None:
-        super().lose(connection, clean=False)
-
-
 class AssignsAtStartOnly(Scheduler):
     """A slot that asks gets a task only once another one is started."""
 
@@ -309,12 +321,6 @@ class RegistersHalf(Scheduler):
         super().register_manifest(manifest)
 
 
-class RefusesNothing(Scheduler):
-    """A manifest is not looked at before it is registered."""
-
-    def _refuse(self, violations: tuple[str, ...]) -> None:
-        pass
-
 
 class ToldAfterUnregister(Scheduler):
     """What was cancelled by unregistering is told once more, when its worker has stopped."""
@@ -337,8 +343,6 @@ class ForeignTasksCancelled(Scheduler):
         for record in list(self._tasks.values())[:2]:
             self._cancel(record, changes)
         self._deliver(changes)
-
-    _tell_nothing = False
 
 
 class ForeignTasksCancelledInside(Scheduler):
@@ -407,19 +411,6 @@ class HandedTasksStay(Scheduler):
         super().lose(connection, clean=clean)
 
 
-class StreamGoesBack(Scheduler):
-    """The last word on a stream counts, even after its end."""
-
-    def on_stream(self, execution: Execution, name: str, state: StreamState) -> None:
-        record = self._by_name.get(name)
-        if record is not None and record.state is StreamState.CLOSED is not state:
-            changes = _Changes()
-            self._set(record, state, changes)
-            self._deliver(changes)
-            return
-        super().on_stream(execution, name, state)
-
-
 class HastyTimeout(Scheduler):
     """An assignment is taken back long before its answer can be there."""
 
@@ -437,6 +428,15 @@ class WritesAfterClose(Scheduler):
     def writer_of(self, name: str) -> Any:
         record = self._by_name.get(name)
         return None if record is None else record.writer
+
+
+class ListenersWelcome(Scheduler):
+    """Whoever wants to listen to a stream may, even where a task reads it."""
+
+    def listen(self, stream: Stream, writer: RecordWriter) -> None:
+        record = self._streams[stream]
+        record.writer = writer
+        self._bind(record)
 
 
 class StartFails(Scheduler):
@@ -471,15 +471,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
         sentence="the report of a former attempt changes the task",
         rules=("T5",),
         parts=Parts(scheduler=FormerAttemptsCount),
-        scenarios=("sum-by-level",),
-        faults=2,
+        scenarios=("short-time-outs",),
     ),
     "requeues-at-once": Mutant(
         sentence="a late acknowledgement is taken for none, and another worker gets the task",
         rules=("T6",),
         parts=Parts(scheduler=RequeuesAtOnce),
-        scenarios=("sum-by-level",),
-        faults=2,
+        scenarios=("short-time-outs",),
     ),
     "owner-forgotten": Mutant(
         sentence="who accepted a task is not written down",
@@ -501,11 +499,18 @@ MUTANTS: Final[dict[str, Mutant]] = {
         scenarios=("sum-by-level",),
         faults=2,
     ),
-    "running-at-accept": Mutant(
-        sentence="an acknowledgement makes a cancelled task Running",
+    "refused-is-created": Mutant(
+        sentence="a refused task is as if it had never been started",
         rules=("T1",),
-        parts=Parts(scheduler=RunningAtAccept),
-        scenarios=("impatient-users", "overlapping-ranges"),
+        parts=Parts(scheduler=RefusedIsCreated),
+        scenarios=("sum-by-level",),
+        faults=2,
+    ),
+    "closed-again": Mutant(
+        sentence="a stream is closed by its sender's word, and again with its sender",
+        rules=("S2",),
+        parts=Parts(scheduler=ClosedAgain),
+        scenarios=("log-search",),
     ),
     "end-told-twice": Mutant(
         sentence="the handler hears of the end of a task twice",
@@ -553,7 +558,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "cancel-not-told": Mutant(
         sentence="the worker of a cancelled task is not told",
-        rules=("C5", "M1"),
+        rules=("C4", "C5", "M1"),
         parts=Parts(scheduler=CancelNotTold),
         scenarios=("impatient-users", "short-circuit"),
     ),
@@ -567,7 +572,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         sentence="a task that was cancelled in the queue is run",
         rules=("C4",),
         parts=Parts(scheduler=CancelledStarts),
-        scenarios=("demo", "overlapping-ranges", "impatient-users"),
+        scenarios=("few-slots",),
     ),
     "handlers-inside-a-section": Mutant(
         sentence="the scheduler holds its lock while it calls handlers",
@@ -587,13 +592,6 @@ MUTANTS: Final[dict[str, Mutant]] = {
         parts=Parts(scheduler=CancelledIsFailed),
         scenarios=("count-over-time", "impatient-users"),
     ),
-    "leave-is-a-loss": Mutant(
-        sentence="a goodbye is taken for a lost connection",
-        rules=("L6",),
-        parts=Parts(scheduler=LeaveIsALoss),
-        scenarios=("worker-lost",),
-        faults=2,
-    ),
     "assigns-at-start-only": Mutant(
         sentence="a slot that asks gets a task only once another one is started",
         rules=("L4",),
@@ -604,7 +602,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         sentence="a worker that leaves is asked again for what it refused",
         rules=("M7",),
         parts=Parts(scheduler=AsksTheLeaving),
-        scenarios=("worker-lost",),
+        scenarios=("leave",),
         faults=2,
     ),
     "streams-kept": Mutant(
@@ -628,13 +626,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "registers-twice": Mutant(
         sentence="a manifest may be registered while it is registered",
         rules=("R2",),
-        parts=Parts(scheduler=RefusesNothing, workflow=RegistersTwice),
-        scenarios=("log-search",),
-    ),
-    "shared-stream": Mutant(
-        sentence="two tasks read one stream, and the manifest is registered",
-        rules=("R3",),
-        parts=Parts(scheduler=RefusesNothing, workflow=SharedStream),
+        parts=Parts(scheduler=RegistersAgain, workflow=RegistersTwice),
         scenarios=("log-search",),
     ),
     "told-after-unregister": Mutant(
@@ -688,22 +680,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         scenarios=("worker-lost", "average-latency"),
         faults=2,
     ),
-    "stream-goes-back": Mutant(
-        sentence="a late word opens a stream that has closed",
-        rules=("S2",),
-        parts=Parts(scheduler=StreamGoesBack),
-        scenarios=("slow-reader", "impatient-users"),
-    ),
     "hasty-time-out": Mutant(
         sentence="an assignment is taken back before its answer can be there",
         rules=("L3",),
         parts=Parts(scheduler=HastyTimeout),
         scenarios=("slow-reader",),
-    ),
-    "writes-after-close": Mutant(
-        sentence="results are handed over although their stream has closed",
-        rules=("S3",),
-        parts=Parts(scheduler=WritesAfterClose),
-        scenarios=("impatient-users", "slow-reader"),
     ),
 }

@@ -278,14 +278,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
         sentence="a worker that leaves does not wait for its tasks",
         rules=("L6",),
         parts=Parts(worker=LeavesAtOnce),
-        scenarios=("worker-lost",),
+        scenarios=("leave",),
         faults=2,
     ),
     "readiness-lost": Mutant(
         sentence="a worker that refused a task does not ask for another",
         rules=("L7",),
         parts=Parts(worker=ReadinessLost),
-        scenarios=("sum-by-level",),
+        scenarios=("refusals",),
         faults=2,
     ),
     "cut-keeps-jobs": Mutant(
@@ -297,7 +297,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "cancel-ignored": Mutant(
         sentence="a cancel does not reach the task that runs",
-        rules=("M1", "M2", "M3"),
+        rules=("S3", "M1", "M2", "M3"),
         parts=Parts(worker=CancelIgnored),
         scenarios=("impatient-users", "short-circuit"),
     ),
@@ -333,7 +333,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "failure-is-success": Mutant(
         sentence="a task that failed reports that it completed",
-        rules=("T9",),
+        rules=("T9", "S7", "D1"),
         parts=Parts(job=FailureIsSuccess),
         scenarios=("log-search",),
         faults=2,
