@@ -29,12 +29,15 @@ from workflow import Options
 from workflow.plan import ScanSet
 from workflow.times import TimeRange
 
-__all__ = ["ALL", "Hunt", "control", "exit_code", "hunt", "hunt_all", "main", "rules_page", "table"]
+__all__ = ["ALL", "Hunt", "control", "exit_code", "hunt", "hunt_all", "main", "rules_page", "table", "unviolated"]
 
 ALL: Final[dict[str, Mutant]] = {
     "canary": CANARY,
     **{name: mutant for name, mutant in MUTANTS.items() if mutant.rules},
 }
+
+# Those that break no rule of the cluster's, or none that a run could show.
+_UNSEEN: Final = {name: mutant for name, mutant in MUTANTS.items() if not mutant.rules}
 
 _CONTROL_SEEDS: Final = 20
 _PAGE: Final = Path("docs/rules.md")
@@ -150,14 +153,14 @@ def _hunt_named(name: str) -> Hunt:
         raise RuntimeError(f"{name}: {type(error).__name__}: {error}") from None
 
 
-def control(name: str) -> list[str]:
+def control(name: str, *, seeds: int = _CONTROL_SEEDS) -> list[str]:
     """Violations by parts with nothing wrong, in the scenarios in which mutants are hunted."""
     parts = CONTROLS[name]
     scenarios = dict.fromkeys(scenario for each in ALL.values() for scenario in each.scenarios)
     return [
         f"{name}: {scenario} with seed {seed} violates {rule}"
         for scenario in scenarios
-        for seed in range(_CONTROL_SEEDS)
+        for seed in range(seeds)
         for rule in _violated(scenario, seed, parts)
     ]
 
@@ -196,6 +199,8 @@ def table(hunts: Sequence[Hunt], alarms: Sequence[str]) -> Iterator[str]:
             yield f"SURVIVED   {each.name}: {each.mutant.sentence}{others}"
     for line in alarms:
         yield f"FALSE      {line}"
+    for name, mutant in _UNSEEN.items():
+        yield f"UNSEEN     {name}: {mutant.sentence}; no rule is about that"
     caught = sum(each.caught for each in hunts)
     yield (
         f"{caught} of {len(hunts)} caught by their rules;"
@@ -251,6 +256,8 @@ def rules_page(hunts: Sequence[Hunt]) -> str:
             f"| `{each.name}` | {mutant.sentence} | {', '.join(each.by)}"
             f" | {each.runs} / {mutant.runs} | {mutant.faults} |"
         )
+    lines += ["", "No rule is about these:", ""]
+    lines += [f"- `{name}`: {mutant.sentence}." for name, mutant in _UNSEEN.items()]
     return "\n".join(lines) + "\n"
 
 

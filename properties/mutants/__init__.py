@@ -19,7 +19,7 @@ __all__ = ["MUTANTS", "Mutant"]
 # Of each faulty engine: the rules that find it in the cluster, scenarios, runs, and faults.
 _IN_CLUSTER: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], int, int]]] = {
     "W1-token-leak": (("A2", "L1"), ("overlapping-ranges", "one-token"), 5, 1),
-    "W2-token-by-state": (("A2", "M6"), ("one-token",), 100, 1),
+    "W2-token-by-state": (("A2", "A1"), ("one-token",), 20, 1),
     "W3-lanes-in-turn": (("A3", "A4", "L1"), ("two-branches",), 5, 1),
     "W5-end-overtakes-failure": (("P1",), ("log-search",), 20, 2),
     "W6-cancellation-looks-like-success": (("P2",), ("count-over-time",), 5, 2),

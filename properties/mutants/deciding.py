@@ -329,11 +329,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         parts=Parts(workflow=TakesAfterClose, scheduler=WritesAfterClose),
         faults=2,
         scenarios=("impatient-users",),
+        runs=130,
         hazard="E1",
     ),
     "E1-record-before-error": Mutant(
         sentence="a record that waits is read after the error was set",
-        rules=("P3",),
+        rules=(),
         parts=Parts(workflow=RecordBeforeError),
         scenarios=("slow-reader-failing",),
         faults=2,
@@ -413,7 +414,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         sentence="a node gets lost in cutting a plan",
         rules=("D7",),
         parts=Parts(workflow=FilterLost),
-        scenarios=("count-over-time", "error-rate"),
+        scenarios=("log-search",),
     ),
     "shard-lost": Mutant(
         sentence="the last target of a scan gets lost in cutting a plan",

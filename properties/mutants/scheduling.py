@@ -403,6 +403,28 @@ class LostTasksStay(Scheduler):
         super().lose(connection, clean=clean)
 
 
+class LostIsRunAgain(Scheduler):
+    """What a lost worker ran is run again, from its beginning."""
+
+    def lose(self, connection: Connection, *, clean: bool = False) -> None:
+        for record in [] if clean else list(connection.tasks):
+            del connection.tasks[record]
+            self._own(record, None)
+            connection.handed[record] = None
+        super().lose(connection, clean=clean)
+
+
+class CancelWaits(Scheduler):
+    """A cancelled task is over when its worker says so, which says nothing then."""
+
+    def _cancel(self, record: TaskRecord, changes: _Changes) -> None:
+        owner = record.owner
+        if owner is None or not owner.alive or record.state.terminal:
+            super()._cancel(record, changes)
+        elif record.entry.manifest in self._entries:
+            self._tell_cancel(owner, Execution(record, record.attempt, ()))
+
+
 class HandedTasksStay(Scheduler):
     """What was on its way to a worker that is lost waits for its answer for ever."""
 
@@ -472,6 +494,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T5",),
         parts=Parts(scheduler=FormerAttemptsCount),
         scenarios=("short-time-outs",),
+        runs=40,
     ),
     "requeues-at-once": Mutant(
         sentence="a late acknowledgement is taken for none, and another worker gets the task",
@@ -490,6 +513,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T8",),
         parts=Parts(scheduler=RefusedIsDropped),
         scenarios=("sum-by-level",),
+        runs=10,
         faults=2,
     ),
     "refused-goes-last": Mutant(
@@ -497,6 +521,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T8",),
         parts=Parts(scheduler=RefusedGoesLast),
         scenarios=("sum-by-level",),
+        runs=10,
         faults=2,
     ),
     "refused-is-created": Mutant(
@@ -664,6 +689,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("D8",),
         parts=Parts(scheduler=ErrorsFlattened),
         scenarios=("log-search", "worker-lost"),
+        runs=20,
         faults=2,
     ),
     "lost-tasks-stay": Mutant(
@@ -671,13 +697,29 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T4", "T7"),
         parts=Parts(scheduler=LostTasksStay),
         scenarios=("worker-lost", "average-latency"),
+        runs=15,
         faults=2,
+    ),
+    "lost-is-run-again": Mutant(
+        sentence="what a lost worker ran is run again, from its beginning",
+        rules=("S1",),
+        parts=Parts(scheduler=LostIsRunAgain),
+        scenarios=("worker-lost", "average-latency"),
+        runs=100,
+        faults=2,
+    ),
+    "cancel-waits": Mutant(
+        sentence="a cancelled task is over when its worker says so, which says nothing then",
+        rules=("C5",),
+        parts=Parts(scheduler=CancelWaits),
+        scenarios=("impatient-users",),
     ),
     "handed-tasks-stay": Mutant(
         sentence="what was on its way to a lost worker is not queued again",
         rules=("T8",),
         parts=Parts(scheduler=HandedTasksStay),
         scenarios=("worker-lost", "average-latency"),
+        runs=30,
         faults=2,
     ),
     "hasty-time-out": Mutant(

@@ -266,6 +266,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("M7",),
         parts=Parts(worker=ReconnectsAtOnce),
         scenarios=("average-latency",),
+        runs=50,
         faults=2,
     ),
     "jobs-kept": Mutant(
@@ -293,6 +294,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T6", "M2", "M3"),
         parts=Parts(worker=CutKeepsJobs),
         scenarios=("average-latency",),
+        runs=20,
         faults=2,
     ),
     "cancel-ignored": Mutant(
@@ -336,6 +338,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         rules=("T9", "S7", "D1"),
         parts=Parts(job=FailureIsSuccess),
         scenarios=("log-search",),
+        runs=20,
         faults=2,
     ),
     "never-reports": Mutant(
