@@ -33,22 +33,22 @@ def test_a_mutant_is_found_and_printed_and_exits_with_1() -> None:
     result = CliRunner().invoke(cli, ["search", "error-rate", *words])
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("error-rate                   40 runs, found RUN-")
+    assert lines[0].startswith("error-rate                   40 runs, found ")
     found = [line for line in lines if line.startswith("VIOLATED   error-rate with seed ")]
     assert found
-    assert any(rule in found[0] for rule in ("RUN-1 ", "RUN-7 ", "RUN-9 "))
+    assert any(rule in found[0] for rule in ("P1 ", "P2 ", "D1 "))
     # A replay would run the sound engine.
     assert not any(line.startswith("replay ") for line in lines)
 
 
 def test_a_violation_of_the_engine_itself_comes_with_its_replay() -> None:
     tally = Tally(Counter({"demo": 3}), {"demo": Counter()})
-    tally.violations["demo", "RUN-1"] = 2
-    tally.found.append(Found("demo", 5, "RUN-1", "RUN-1 the run ends: not", "demo@5@sound@0123"))
+    tally.violations["demo", "L1"] = 2
+    tally.found.append(Found("demo", 5, "L1", "L1 the run ends: not", "demo@5@sound@0123"))
     lines = list(describe_tally(tally))
     assert lines[:3] == [
-        "demo                          3 runs, found RUN-1 in 2",
-        "VIOLATED   demo with seed 5: RUN-1 the run ends: not",
+        "demo                          3 runs, found L1 in 2",
+        "VIOLATED   demo with seed 5: L1 the run ends: not",
         "replay     windtunnel replay demo@5@sound@0123",
     ]
 
