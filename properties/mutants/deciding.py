@@ -86,8 +86,6 @@ class TakesAfterClose(Workflow):
         return _TakesAfterClose(self._on_reader_close)
 
 
-
-
 class _RecordBeforeError(Results):
     def poll(self) -> "pa.RecordBatch | None":
         if self._slot and self._decision:
@@ -130,7 +128,9 @@ class StartErrorSwallowed(Workflow):
             return True
 
     def _refused(self, task: Task) -> bool:
-        return self.state(task) is TaskState.CREATED and task not in self.admission.waiting(task.lane)
+        return self.state(task) is TaskState.CREATED and task not in self.admission.waiting(
+            task.lane
+        )
 
 
 class _WrongStream:
@@ -243,7 +243,11 @@ class FilterLost(Workflow):
             root = task.fragment.root()
             for node in list(task.fragment.preorder()):
                 inner = node is not root and task.fragment.children(node)
-                if inner and node not in task.sources and not isinstance(node, (Batching, Parallelize)):
+                if (
+                    inner
+                    and node not in task.sources
+                    and not isinstance(node, (Batching, Parallelize))
+                ):
                     task.fragment.eliminate(node)
                     break
         return tasks

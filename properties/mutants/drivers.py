@@ -31,7 +31,6 @@ class StartsAgain(Workflow):
             self._runner.start([task])
 
 
-
 class EmptyBatches(Job):
     """Sends an empty batch before each batch, as an operator that filters may."""
 

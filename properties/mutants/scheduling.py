@@ -321,7 +321,6 @@ class RegistersHalf(Scheduler):
         super().register_manifest(manifest)
 
 
-
 class ToldAfterUnregister(Scheduler):
     """What was cancelled by unregistering is told once more, when its worker has stopped."""
 
