@@ -26,7 +26,7 @@ from sim.choices import Seeded
 from sim.parts import Parts
 from sim.scenario import Fault, Scenario
 from workflow import Options
-from workflow.plan import ScanSet
+from workflow.plan import DataObjScan, ScanSet
 from workflow.times import TimeRange
 
 __all__ = [
@@ -53,6 +53,21 @@ _UNSEEN: Final = {name: mutant for name, mutant in MUTANTS.items() if not mutant
 _CONTROL_SEEDS: Final = 20
 _PAGE: Final = Path("docs/rules.md")
 _SHOWN: Final = 3  # mutants of a rule in its row
+
+
+_PREFACE: Final = """\
+# Rules
+
+Each rule is a monitor of `properties/monitors`: a small state machine over the events of a trace.
+A rule that nothing has violated has not been shown to check anything, so faults are put into the
+simulated cluster on purpose (`properties/mutants`). The last column has those that violated the
+rule soonest, each with the number of runs that it took.
+
+`make mutants` checks that every mutant is caught by its own rule within its budget, and that parts
+with nothing wrong violate no rule; `make mutants ARGS=--write` writes this page.
+
+| Rule | Sentence | Violated by (runs) |
+|---|---|---|"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +133,9 @@ def _unknown_times() -> Scenario:
     for node in list(plan):
         if isinstance(node, ScanSet):
             *others, last = node.targets
-            targets = (*others, replace(last, max_time_range=TimeRange()))
+            if isinstance(last, DataObjScan):
+                last = replace(last, max_time_range=TimeRange())
+            targets = (*others, last)
             plan.inject(node, replace(node, targets=targets))
             plan.eliminate(node)
     return replace(base, workloads=(replace(workload, plan=plan, plan_name=""),))
@@ -160,7 +177,7 @@ def hunt(name: str, mutant: Mutant) -> Hunt:
 def _hunt_named(name: str) -> Hunt:
     try:
         return hunt(name, ALL[name])
-    except Exception as error:  # not every exception can pass between processes
+    except Exception as error:  # noqa: BLE001 - not all can pass between processes
         raise RuntimeError(f"{name}: {type(error).__name__}: {error}") from None
 
 
@@ -226,25 +243,7 @@ def rules_page(hunts: Sequence[Hunt]) -> str:
     Raises LookupError for a rule that nobody violates and `EXPLAINED` does not explain.
     """
     by_rule = _by_rule(hunts)
-    lines = [
-        "# Rules",
-        "",
-        "Each rule is a monitor of `properties/monitors`: a small state machine over the events of"
-        " a trace.",
-        "A rule that nothing has violated has not been shown to check anything, so faults are put"
-        " into the",
-        "simulated cluster on purpose (`properties/mutants`). The last column has those that"
-        " violated the",
-        "rule soonest, with the number of runs that it took, and in how many more it was seen.",
-        "",
-        "`make mutants` checks that every mutant is caught by its own rule within its budget, and"
-        " that parts",
-        "with nothing wrong violate no rule; `python -m scenarios.mutation --write` writes this"
-        " page.",
-        "",
-        "| Rule | Sentence | Violated by (runs) |",
-        "|---|---|---|",
-    ]
+    lines = _PREFACE.splitlines()
     for monitor in MONITORS:
         found = by_rule.get(monitor.rule, [])
         shown = ", ".join(f"`{name}` ({runs})" for name, runs in found[:_SHOWN])

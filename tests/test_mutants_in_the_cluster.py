@@ -73,6 +73,12 @@ def test_every_rule_that_must_catch_a_mutant_is_a_rule() -> None:
     assert {rule for mutant in MUTANTS.values() for rule in mutant.rules} <= set(_RULES)
 
 
+@pytest.mark.parametrize("name", [name for name, mutant in MUTANTS.items() if not mutant.rules])
+def test_what_is_said_to_break_no_rule_breaks_none(name: str) -> None:
+    mutant = MUTANTS[name]
+    assert hunt(name, replace(mutant, runs=5)).seen == {}
+
+
 def test_every_faulty_engine_runs_in_the_cluster_too() -> None:
     assert set(bare.MUTANTS) <= set(MUTANTS)
 

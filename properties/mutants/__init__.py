@@ -23,12 +23,12 @@ _IN_CLUSTER: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...], int, int]]]
     "W3-lanes-in-turn": (("A3", "A4", "L1"), ("two-branches",), 5, 1),
     "W5-end-overtakes-failure": (("P1",), ("log-search",), 20, 2),
     "W6-cancellation-looks-like-success": (("P2",), ("count-over-time",), 5, 2),
-    "W7-silent-failure": (("P1",), ("error-rate",), 20, 2),
+    "W7-silent-failure": (("P1",), ("error-rate",), 5, 2),
     "W8-belied-outcome": (("D1", "T9", "C1"), ("rate-by-level-and-env",), 40, 1),
     "W9-runs-on": ((), ("log-search",), 20, 2),
     "W10-other-parents-forgotten": (("C1", "D1"), ("shared-scans",), 5, 1),
-    "W11-unknown-range-excluded": (("C1", "D1"), ("unknown-times",), 20, 1),
-    "W13-state-goes-back": (("T3",), ("rate-by-level-and-env",), 20, 1),
+    "W11-unknown-range-excluded": (("C1", "D1"), ("unknown-times",), 5, 1),
+    "W13-state-goes-back": (("T3",), ("rate-by-level-and-env",), 5, 1),
 }
 
 

@@ -9,7 +9,9 @@ from sim.parts import Parts
 from workflow import (
     EndOfStream,
     Manifest,
+    RecordWriter,
     Results,
+    Runner,
     Stream,
     Task,
     TaskState,
@@ -134,20 +136,20 @@ class StartErrorSwallowed(Workflow):
 
 
 class _WrongStream:
-    """A Runner that is told of the results' reader, and of a stream that others read."""
+    """A Runner that takes the reader of the results for one of another stream."""
 
-    def __init__(self, runner: Any) -> None:
+    def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._streams: tuple[Stream, ...] = ()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runner, name)
+        self.unregister_manifest = runner.unregister_manifest
+        self.start = runner.start
+        self.cancel = runner.cancel
 
     def register_manifest(self, manifest: Manifest) -> None:
         self._streams = manifest.streams
         self._runner.register_manifest(manifest)
 
-    def listen(self, stream: Stream, writer: Results) -> None:
+    def listen(self, stream: Stream, writer: RecordWriter) -> None:
         del stream
         self._runner.listen(self._streams[-1], writer)
 
@@ -155,7 +157,7 @@ class _WrongStream:
 class ListensElsewhere(Workflow):
     """The workflow listens to a stream that a task reads, and not to its results."""
 
-    def __init__(self, plan: Plan, runner: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, plan: Plan, runner: Runner, *args: Any, **kwargs: Any) -> None:
         super().__init__(plan, _WrongStream(runner), *args, **kwargs)
 
 

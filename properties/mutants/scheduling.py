@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from properties.mutants.drivers import RegistersTwice, StartsAgain
@@ -22,7 +23,6 @@ from workflow import (
     RecordWriter,
     Stream,
     StreamState,
-    Task,
     TaskState,
     TaskStatus,
 )
@@ -56,6 +56,7 @@ class FormerAttemptsCount(RequeuesAtOnce):
     def _reported(
         self, connection: Connection, execution: Execution, status: TaskStatus, *, changed: bool
     ) -> None:
+        del connection, execution  # the trace tells who really said it
         super()._reported(*self._said, status, changed=changed)
 
 
@@ -63,8 +64,8 @@ class OwnerForgotten(Scheduler):
     """Who accepted a task is not written down."""
 
     def _own(self, record: TaskRecord, connection: Connection | None) -> None:
-        if connection is None:
-            super()._own(record, None)
+        if connection is None:  # only what is given up
+            super()._own(record, connection)
 
 
 class RefusedIsDropped(Scheduler):
@@ -115,7 +116,7 @@ class RegistersAgain(Scheduler):
     """To register a manifest that is registered is no error."""
 
     def _refuse(self, violations: tuple[str, ...]) -> None:
-        raise _Known
+        raise _Known(violations)
 
     def register_manifest(self, manifest: Manifest) -> None:
         with suppress(_Known):
@@ -327,10 +328,8 @@ class ToldAfterUnregister(Scheduler):
     def unregister_manifest(self, manifest: Manifest) -> None:
         super().unregister_manifest(manifest)
         status = TaskStatus(TaskState.CANCELLED)
-        for task in manifest.tasks[:1]:
-            self._world.clock.after(
-                1, "a late word", lambda task=task: manifest.task_event_handler(task, status)
-            )
+        tell = partial(manifest.task_event_handler, manifest.tasks[0], status)
+        self._world.clock.after(1, "a late word", tell)
 
 
 class ForeignTasksCancelled(Scheduler):
@@ -384,9 +383,6 @@ class StartsAfresh(Scheduler):
 
 class ErrorsFlattened(Scheduler):
     """Errors travel as texts."""
-
-    def on_status(self, connection: Connection, execution: Execution, status: TaskStatus) -> bool:
-        return super().on_status(connection, execution, status)
 
     def _move(self, record: TaskRecord, status: TaskStatus, changes: _Changes) -> bool:
         if status.error is not None:
@@ -472,7 +468,7 @@ class StartFails(Scheduler):
         super().start(tasks)
 
 
-class LanesMixed(Scheduler):
+class BindsElsewhere(Scheduler):
     """A stream is bound to a worker that does not run its reader."""
 
     def _bind(self, stream: StreamRecord) -> None:
@@ -577,7 +573,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "binds-elsewhere": Mutant(
         sentence="a sender is sent to a worker that does not run its reader",
         rules=("S6",),
-        parts=Parts(scheduler=LanesMixed),
+        parts=Parts(scheduler=BindsElsewhere),
         scenarios=("log-search",),
     ),
     "cancel-not-told": Mutant(
