@@ -325,7 +325,7 @@ def list_command() -> None:
     "--mutant",
     type=click.Choice(list(MUTANTS)),
     metavar="NAME",
-    help=f"Run a faulty engine instead: {', '.join(MUTANTS)}.",
+    help="Put a fault in on purpose: one of the mutants of docs/rules.md.",
 )
 @click.option(
     "--processes",
