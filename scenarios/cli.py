@@ -7,13 +7,14 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO, get_args
 
 import click
 
 from properties.mutants import MUTANTS
+from scenarios.check import check_trace, describe_judged, judged_as_json
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
 from scenarios.report import WIDTH, describe_replay, describe_run, run_as_json
 from scenarios.runs import (
@@ -74,6 +75,12 @@ Examples:
   windtunnel search random --seeds 5000
   windtunnel search worker-lost --profile reference
   windtunnel search one-token --mutant W1-token-leak
+"""
+_CHECK_EXAMPLES = """\b
+Examples:
+  windtunnel check run.jsonl
+  windtunnel check traces/*.jsonl --json
+  windtunnel check run.jsonl --all
 """
 _PARTITION_EXAMPLES = """\b
 Examples:
@@ -280,16 +287,55 @@ def replay_command(what: str) -> None:
         sys.exit(VIOLATED)
 
 
+@cli.command("check", epilog=_CHECK_EXAMPLES)
+@click.argument("traces", nargs=-1, required=True, metavar="TRACE...")
+@click.option("--all", "every", is_flag=True, help="Also list each rule that holds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each run.")
+def check_command(traces: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Judge each TRACE by every rule that it shows enough for.
+
+    TRACE is a file, or - for the standard input: what `run --trace` saved, or runs that were
+    recorded at the border of another implementation.  Exits with 2 if one of them cannot be
+    read, else with 1 if a rule is violated.
+    """
+    refused = violated = False
+    for place in traces:
+        try:
+            shown = "stdin" if place == "-" else place
+            for judged in check_trace(_lines(place), name=shown):
+                violated = violated or judged.violated
+                if as_json:
+                    _say_json(judged_as_json(judged))
+                    continue
+                several = len(traces) > 1
+                for line in describe_judged(judged, every=every, width=_width(), file=several):
+                    click.echo(line)
+        except InputError as error:
+            refused = True
+            click.echo(f"windtunnel: {error}", err=True)
+    if refused:
+        sys.exit(BAD_INPUT)
+    if violated:
+        sys.exit(VIOLATED)
+
+
 def _lines(place: str) -> Iterator[str]:
     try:
+        if place == "-":
+            yield from _decoded(sys.stdin.buffer, "stdin")
+            return
         with Path(place).open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError:
-                    raise InputError(f"{place}:{number}", "got bytes that are no UTF-8") from None
+            yield from _decoded(file, place)
     except OSError as error:
         raise InputError(place, f"cannot be read ({error.strerror})") from None
+
+
+def _decoded(lines: Iterable[bytes], shown: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{shown}:{number}", "got bytes that are no UTF-8") from None
 
 
 @cli.command("list")
