@@ -15,6 +15,12 @@ import click
 
 from properties.mutants import MUTANTS
 from scenarios.check import check_trace, describe_judged, judged_as_json
+from scenarios.determinism import (
+    ProcessFailed,
+    check_determinism,
+    describe_determinism,
+    determinism_as_json,
+)
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
 from scenarios.report import WIDTH, describe_replay, describe_run, run_as_json
 from scenarios.runs import (
@@ -63,6 +69,7 @@ Examples:
   windtunnel run slow-reader
   windtunnel run my-scenario.toml --seed 7 --trace run.jsonl
   windtunnel run plan.json --profile reference --json
+  windtunnel run demo --seed 7 --check-determinism
 """
 _REPLAY_EXAMPLES = """\b
 Examples:
@@ -207,14 +214,67 @@ def demo_command(trace_file: str | None) -> None:
     type=click.Choice(get_args(Profile)),
     help=_PROFILE_HELP,
 )
-def run_command(
-    target: str, seed: int, as_json: bool, trace_file: str | None, profile: Profile | None
+@click.option(
+    "--check-determinism",
+    "compare",
+    is_flag=True,
+    help="Run it in several processes under different conditions instead, and compare their"
+    " traces event by event.",
+)
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PATH",
+    help="With --check-determinism: compare with this Python too; may be repeated.  By default"
+    " with each other python3.N on the PATH that has what is needed.",
+)
+def run_command(  # noqa: PLR0917 - click passes them by name
+    target: str,
+    seed: int,
+    as_json: bool,
+    trace_file: str | None,
+    profile: Profile | None,
+    compare: bool,
+    pythons: tuple[str, ...],
 ) -> None:
     """Run TARGET: a scenario or a plan, by its file or its name in the library.
 
-    A name that is also a file is the file.  Exits with 1 if a rule was violated.
+    A name that is also a file is the file.  Exits with 1 if a rule was violated, and with 3 if
+    --check-determinism found a difference.
     """
+    if compare:
+        if trace_file is not None:
+            raise click.UsageError("--trace and --check-determinism exclude each other.")
+        _check(target, seed=seed, as_json=as_json, profile=profile, pythons=pythons or None)
+        return
+    if pythons:
+        raise click.UsageError("--python is for --check-determinism.")
     _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile)
+
+
+def _check(
+    target: str,
+    *,
+    seed: int,
+    as_json: bool,
+    profile: Profile | None,
+    pythons: tuple[str, ...] | None,
+) -> None:
+    load_target(target, seed=seed)  # a target, no function
+    try:
+        report = check_determinism(target, seed=seed, profile=profile, pythons=pythons)
+    except ProcessFailed as error:
+        raise InputError(target, str(error)) from None
+    if as_json:
+        _say_json(determinism_as_json(report), sort_keys=True)
+    else:
+        for line in describe_determinism(report):
+            click.echo(line)
+    if not report.same:
+        sys.exit(DIVERGED)
+    if report.violations:
+        sys.exit(VIOLATED)
 
 
 def _run(

@@ -4,6 +4,10 @@ import os
 
 from hypothesis import settings
 
+from scenarios.determinism_fixture import same_in_every_process
+
+__all__ = ["same_in_every_process"]  # a fixture
+
 # No deadlines: a slow machine is no failure.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, database=None)
