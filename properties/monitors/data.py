@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from properties.answer import answer_of
-from properties.monitors.executions import FollowsExecutions, worker_of
+from properties.monitors.executions import FollowsExecutions
 from properties.monitors.monitor import Level, Monitor
-from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of
+from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of, worker_of
 from sim.scenario import Workload
 from workflow.plan import Batching, Node, Parallelize, Plan, ScanSet
 from workflow.plan_text import node_trees

@@ -8,16 +8,7 @@ from properties.monitors.monitor import Monitor
 from properties.monitors.story import TERMINAL, Story, attempt_of
 from workflow.trace import Event
 
-__all__ = ["FollowsExecutions", "worker_of"]
-
-
-def worker_of(connection: str) -> str:
-    """The worker of a connection.
-
-    >>> worker_of("w0"), worker_of("w0.2")
-    ('w0', 'w0')
-    """
-    return connection.partition(".")[0]
+__all__ = ["FollowsExecutions"]
 
 
 class FollowsExecutions(Monitor):

@@ -15,8 +15,8 @@ from collections import Counter
 from typing import Final
 
 from properties.monitors.monitor import Level, Monitor
-from properties.monitors.rest import over_budget, unsettled, worker_of
-from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of
+from properties.monitors.rest import over_budget, unsettled
+from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of, worker_of
 from workflow.trace import Event
 
 __all__ = [

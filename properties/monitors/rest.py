@@ -9,7 +9,7 @@ from properties.monitors.monitor import Monitor
 from properties.monitors.story import Story
 from workflow.trace import Event
 
-__all__ = ["RestMonitor", "is_task", "over_budget", "unsettled", "worker_of"]
+__all__ = ["RestMonitor", "is_task", "over_budget", "unsettled"]
 
 
 class RestMonitor(Monitor):
@@ -62,12 +62,3 @@ def is_task(subject: str) -> bool:
     (True, False)
     """
     return subject.partition("/")[2].startswith("t")
-
-
-def worker_of(connection: str) -> str:
-    """The worker of a connection.
-
-    >>> worker_of("w0.2")
-    'w0'
-    """
-    return connection.partition(".")[0]

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sim.scenario import Scenario
 from workflow.trace import Event
 
-__all__ = ["TERMINAL", "Shape", "Story", "attempt_of", "manifest_of"]
+__all__ = ["TERMINAL", "Shape", "Story", "attempt_of", "manifest_of", "worker_of"]
 
 TERMINAL: Final = ("Completed", "Cancelled", "Failed")
 
@@ -32,6 +32,15 @@ def attempt_of(execution: str) -> tuple[str, int]:
     """
     task, _, attempt = execution.partition(".")
     return task, int(attempt or 1)
+
+
+def worker_of(connection: str) -> str:
+    """The worker of a connection.
+
+    >>> worker_of("w0"), worker_of("w0.2")
+    ('w0', 'w0')
+    """
+    return connection.partition(".")[0]
 
 
 @dataclass(slots=True)
@@ -85,12 +94,10 @@ class Story:
 
     def __init__(self, scenario: Scenario | None = None) -> None:
         self.scenario: Final = scenario
-        self.now: Event | None = None  # the event that is being told
         self.shapes: dict[str, Shape] = {}  # by manifest
         # Of tasks: the state last reported to the handler; the first end stays.
         self.states: dict[str, str] = {}
         self.ends: dict[str, Event] = {}  # the first terminal report of each task
-        self.stream_states: dict[str, str] = {}  # last reported to the handler; Closed stays
         self.closes: dict[str, Event] = {}  # the first Closed of each stream
         # Calls of the workflow, and other wishes of its user.
         self.started: dict[str, Event] = {}  # by task: the first start call
@@ -110,7 +117,6 @@ class Story:
 
     def tell(self, event: Event) -> None:
         """An event has happened."""
-        self.now = event
         handler = _HANDLERS.get(event.kind)
         if handler is not None:
             handler(self, event)
@@ -157,7 +163,6 @@ class Story:
     def _stream_event(self, event: Event) -> None:
         if event.subject in self.closes:
             return
-        self.stream_states[event.subject] = event.details["state"]
         if event.details["state"] == "Closed":
             self.closes[event.subject] = event
 

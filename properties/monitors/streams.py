@@ -14,9 +14,9 @@ execution needs it: not once it is over, stopped, or lost with its worker.
 
 from typing import Final
 
-from properties.monitors.executions import FollowsExecutions, worker_of
+from properties.monitors.executions import FollowsExecutions
 from properties.monitors.monitor import Level, Monitor
-from properties.monitors.story import Story, attempt_of
+from properties.monitors.story import Story, attempt_of, worker_of
 from workflow import StreamState
 from workflow.runner import LEGAL_STREAM_MOVES
 from workflow.trace import Event

@@ -20,8 +20,8 @@ Refinements:
 from typing import Final
 
 from properties.monitors.monitor import Level, Monitor
-from properties.monitors.rest import RestMonitor, is_task, over_budget, worker_of
-from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of
+from properties.monitors.rest import RestMonitor, is_task, over_budget
+from properties.monitors.story import TERMINAL, Story, attempt_of, manifest_of, worker_of
 from workflow.runner import LEGAL_TASK_MOVES
 from workflow.task import TaskState
 from workflow.trace import Event
