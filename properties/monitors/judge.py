@@ -73,7 +73,7 @@ class Judge:
             for monitor in self._monitors:
                 if monitor.level in self._levels:
                     monitor.at_end(event)
-        return any(monitor.violations for monitor in self._monitors) if handlers else False
+        return self._story.broken
 
     def _find(self, kind: str) -> list[Callable[[Event], None]]:
         return [

@@ -67,6 +67,7 @@ class Monitor:
 
     def violated(self, seen: str, *events: Event, right: str = "") -> None:
         """The rule does not hold."""
+        self.story.broken = True
         if len(self.violations) < _MOST:
             proof = tuple(event.seq for event in events)
             self.violations.append(Violation(self.rule, self.sentence, seen, proof, right))

@@ -94,6 +94,7 @@ class Story:
 
     def __init__(self, scenario: Scenario | None = None) -> None:
         self.scenario: Final = scenario
+        self.broken = False  # whether a monitor has found a violation
         self.shapes: dict[str, Shape] = {}  # by manifest
         # Of tasks: the state last reported to the handler; the first end stays.
         self.states: dict[str, str] = {}
