@@ -10,9 +10,9 @@ from properties.monitors import MONITORS
 from properties.monitors.judge import Verdict, judge_trace
 from properties.monitors.monitor import Monitor, Violation
 from properties.monitors.story import TERMINAL
-from scenarios.border import check_border
 from scenarios.foreign import form_of, read_foreign
 from scenarios.inputs import InputError
+from scenarios.well_formed import check_events
 from sim.scenario import Scenario
 from sim.scenario_file import ScenarioError, scenario_from_json
 from workflow.trace import Trace, TraceError, read_trace
@@ -77,7 +77,7 @@ def check_trace(
             )
         else:
             trace = read_trace(whole, name=name)
-            check_border(trace.events, name=name)
+            check_events(trace.events, name=name)
             yield _judge(trace, name, _title(trace.ran), 2, chosen)
     except (TraceError, ScenarioError) as error:
         raise InputError("", str(error)) from None

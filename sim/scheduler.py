@@ -5,8 +5,8 @@ say hello, ask for a task whenever a slot is free, and report.  Semantics 6.1 to
 
 The *sound* profile closes the sinks of every task that is over, listens only to the current
 attempt of a task, takes a report for the acknowledgement that got lost, takes an assignment back
-only once its worker has answered, and reports a stream's end before its reader learns of it.  The *reference* profile follows the reference to the letter and
-does none of that.
+only once its worker has answered, and reports a stream's end before its reader learns of it.
+The *reference* profile follows the reference to the letter and does none of that.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 import scenarios.check as checking
+from properties.monitors import MONITORS
 from properties.monitors.monitor import Level, Monitor
 from scenarios.cli import cli
+from scenarios.inputs import InputError
 from scenarios.runs import run, saved_trace
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
@@ -252,6 +254,31 @@ def test_bad_input_is_one_line(text: str, message: str) -> None:
     assert result.stdout == ""
     assert result.stderr.startswith(f"windtunnel: {message}")
     assert result.stderr.count("\n") == 1
+
+
+DAMAGES: tuple[Any, ...] = ("lost", 5, "m9/t9", [])
+
+
+def test_a_trace_damaged_anywhere_is_judged_or_refused_with_its_line() -> None:
+    lines = list(saved_trace(run(find_scenario("worker-lost"), Seeded(7), seed=7)).lines())
+    refused = 0
+    # An event of each kind: more would show nothing new.
+    kinds = {json.loads(line)["kind"]: number for number, line in enumerate(lines) if number}
+    for number in kinds.values():
+        event = json.loads(lines[number])
+        details = [key for key in event if key not in ("seq", "tick", "kind", "subject")]
+        for key in [*details, "subject"]:
+            for damage in DAMAGES:
+                changed = {**event, key: damage}
+                if damage == "lost":
+                    del changed[key]
+                whole = [*lines[:number], json.dumps(changed), *lines[number + 1 :]]
+                try:
+                    list(checking.check_trace(whole, name="damaged", monitors=MONITORS))
+                except InputError as error:
+                    refused += 1
+                    assert str(error).startswith("damaged:")  # noqa: PT017 - others are judged
+    assert refused > 100
 
 
 def test_nothing_to_check_is_wrong_usage() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from scenarios.border import check_border
 from scenarios.foreign import read_foreign
+from scenarios.well_formed import check_events
 from workflow import plan_from_text
 from workflow.trace import Event, Trace, TraceError, read_trace
 
@@ -150,7 +150,7 @@ def test_a_foreign_trace_can_be_saved_as_ours() -> None:
     for trace in runs().values():
         again = read_trace(trace.lines())
         assert again.events == trace.events
-        check_border(again.events, name="saved")
+        check_events(again.events, name="saved")
 
 
 def test_illegal_moves_are_in_run_24_alone() -> None:

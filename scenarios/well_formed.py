@@ -1,14 +1,13 @@
 """Whether the events of a trace that somebody made are what docs/traces.md says.
 
 Rules look up what an event must have.  A trace that was converted from elsewhere may lack it, and
-then it is the trace that is wrong: `check_border` says where, before any rule stumbles.  It knows
-the events between Workflow and Runner, which are those that a user converts; others pass, and so
-do details that it does not know.
+then it is the trace that is wrong: `check_events` says where, before any rule stumbles.  Kinds and
+details that it does not know pass.
 """
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from workflow.stream import StreamState
@@ -16,9 +15,9 @@ from workflow.task import TaskState
 from workflow.times import Timestamp
 from workflow.trace import Event, TraceError
 
-__all__ = ["check_border"]
+__all__ = ["check_events"]
 
-_SUBJECT: Final = re.compile(r"m([0-9]{1,9}|\?)(?:/([ts])([0-9]{1,9}|-1))?")
+_SUBJECT: Final = re.compile(r"m([0-9]{1,9}|\?)(?:/([ts])([0-9]{1,9}|-1)(\.[1-9][0-9]{0,8})?)?")
 _MOST_STREAMS: Final = 1_000_000
 _METHODS: Final = ("register_manifest", "unregister_manifest", "listen", "start", "cancel")
 
@@ -28,7 +27,7 @@ _Fields = dict[str, tuple[str, _Test]]  # what is right, and whether a value is
 
 @dataclass(slots=True)
 class _Kind:
-    subject: str  # "", "t" or "s": a manifest, a task or a stream
+    subject: str  # a key of _SHAPES
     needed: _Fields = field(default_factory=dict)
     optional: _Fields = field(default_factory=dict)
 
@@ -59,6 +58,15 @@ _FLAG: Final = ("true or false", lambda value: isinstance(value, bool))
 _INDICES: Final = _list_of("integers >= -1", _integer(-1)[1])
 _TASK_STATE: Final = _one_of(str(state) for state in TaskState)
 _TIME: Final = ("an RFC 3339 time", _is_time)
+_INTEGER: Final = ("an integer", lambda value: type(value) is int)
+_TEXTS: Final = _list_of("texts", _TEXT[1])
+_LANE: Final = _one_of(("scan", "other"))
+_STATE: Final = _one_of(dict.fromkeys([*map(str, TaskState), *map(str, StreamState)]))
+_COUNTED: Final = (
+    "an object of integers",
+    lambda value: isinstance(value, dict) and all(type(each) is int for each in value.values()),
+)
+_WORKER: Final[_Fields] = {"worker": _TEXT}
 _RECORD: Final[_Fields] = {"rows": _integer(0)}
 _IDS: Final[_Fields] = {"ids": _list_of("texts", _TEXT[1])}
 _ERROR: Final[_Fields] = {"error": _TEXT, "error_type": _TEXT}
@@ -113,10 +121,72 @@ _KINDS: Final = {
     "read_error": _Kind("s", {"error": _TEXT}, {"error_type": _TEXT}),
     "close_results": _Kind("s"),
     "ask": _Kind("", {"what": _one_of(("cancel", "close"))}),
+    # What the workflow decides.
+    "admission": _Kind("", {"scan": _integer(0), "other": _integer(0)}),
+    "acquire": _Kind("t", {"lane": _LANE}),
+    "release": _Kind("t", {"lane": _LANE}),
+    "recorded": _Kind("ts", {"state": _STATE}),
+    "results_error": _Kind("", _ERROR),
+    "results_end": _Kind(""),
+    "stop": _Kind(""),
+    "statistics": _Kind("", {"total": _COUNTED}),
+    # What happens inside of the simulated cluster.
+    "cluster": _Kind(
+        "*",
+        {
+            **{
+                name: _integer(0)
+                for name in (
+                    "workers",
+                    "slots",
+                    "buffer",
+                    "ack_timeout",
+                    "detect",
+                    "slack",
+                    "reconnect",
+                    "slowest",
+                )
+            },
+            "profile": _one_of(("sound", "reference")),
+        },
+    ),
+    "connect": _Kind("*", {"connection": _TEXT}),
+    "queue": _Kind("t", {"place": _integer(0), "again": _FLAG}),
+    "assign": _Kind("e", {**_WORKER, "closed": _TEXTS}),
+    "accept": _Kind("e", _WORKER),
+    "refuse": _Kind("e", {**_WORKER, "leaving": _FLAG}),
+    "ack_timeout": _Kind("e", _WORKER),
+    "revoked": _Kind("e", _WORKER),
+    "owner": _Kind("t", {"worker": _TEXT_OR_NULL}),
+    "report": _Kind(
+        "e", {**_WORKER, "state": _TASK_STATE, "changed": _FLAG}, {"error_type": _TEXT}
+    ),
+    "move": _Kind("ts", {"state": _STATE}),
+    "bind": _Kind("s", {"task": _TEXT, "reader": _TEXT_OR_NULL, "to": _TEXT}),
+    "told_closed": _Kind("s", {**_WORKER, "task": _TEXT}),
+    "tell_cancel": _Kind("e", _WORKER),
+    "stopped": _Kind("e", _WORKER),
+    "run": _Kind("e", {**_WORKER, "idle": _INTEGER}),
+    "over": _Kind("e", {**_WORKER, "idle": _INTEGER, "worked": _integer(0), "crashed": _FLAG}),
+    "send": _Kind("s", {**_RECORD, "task": _TEXT, "number": _integer(1)}),
+    "receive": _Kind("s", {**_RECORD, "task": _TEXT, "sender": _TEXT, "number": _integer(1)}),
+    "take": _Kind("s", {**_RECORD, "task": _TEXT, "sender": _TEXT, "number": _integer(1)}),
+    "input_end": _Kind("e", {"streams": _TEXTS}),
+    "fault": _Kind("*", {"fault": _TEXT}, {"factor": _integer(1)}),
+    "tables": _Kind("*", {"when": _one_of(("before", "after", "end"))}),
+    "activities": _Kind("*", {"running": _TEXTS}),
+}
+_SHAPES: Final = {
+    "": "a manifest such as m0",
+    "t": "a task such as m0/t3",
+    "s": "a stream such as m0/s0",
+    "ts": "a task such as m0/t3, or a stream such as m0/s0",
+    "e": "an attempt at a task such as m0/t3 or m0/t3.2",
+    "*": "a name",
 }
 
 
-def check_border(events: Iterable[Event], *, name: str) -> None:
+def check_events(events: Iterable[Event], *, name: str) -> None:
     """Raises TraceError naming the line, on which event 0 is line 2, and the field."""
     sizes: dict[str, dict[str, int]] = {}  # by manifest: how many tasks and streams
     for event in events:
@@ -137,6 +207,10 @@ def check_border(events: Iterable[Event], *, name: str) -> None:
         elif event.kind in ("call", "return"):
             _call(event, where)
         _subject(event, kind, sizes, where)
+        for key in ("task", "sender", "reader"):
+            whom = event.details.get(key)
+            if key in kind.needed and whom not in (None, "scheduler"):
+                _subject(replace(event, subject=whom, details={}), _Kind("e"), sizes, where)
 
 
 def _fields(seen: Any, kind: _Kind, where: str) -> None:
@@ -157,15 +231,18 @@ def _call(event: Event, where: str) -> None:
 
 
 def _subject(event: Event, kind: _Kind, sizes: dict[str, dict[str, int]], where: str) -> None:
+    if kind.subject == "*":
+        return
     found = _SUBJECT.fullmatch(event.subject)
-    shape = {
-        "": "a manifest such as m0",
-        "t": "a task such as m0/t3",
-        "s": "a stream such as m0/s0",
-    }
-    if found is None or (found[2] or "") != kind.subject:
+    wanted = kind.subject.replace("e", "t")
+    if (
+        found is None
+        or (found[2] or "") not in (wanted or "", *wanted)
+        or (wanted and not found[2])
+        or (found[4] and kind.subject != "e")
+    ):
         raise TraceError(
-            where, f"subject: got {event.subject!r:.60}, expected {shape[kind.subject]}"
+            where, f"subject: got {event.subject!r:.60}, expected {_SHAPES[kind.subject]}"
         )
     if found[1] == "?":
         return  # the recorder's name for what was never registered
@@ -174,10 +251,10 @@ def _subject(event: Event, kind: _Kind, sizes: dict[str, dict[str, int]], where:
         raise TraceError(where, f"subject: got {event.subject!r}, expected a manifest seen before")
     named = [int(found[3])] if found[3] else []
     named += event.details.get("tasks", []) if event.kind in ("call", "return") else []
-    most = size[kind.subject or "t"]
+    most = size[found[2] or "t"]
     for index in named:
         if index >= most:
-            what = "streams" if kind.subject == "s" else "tasks"
+            what = "streams" if found[2] == "s" else "tasks"
             raise TraceError(where, f"got number {index} of {most} {what}")
 
 
