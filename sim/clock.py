@@ -156,6 +156,11 @@ class Clock(simpy.Environment):
             self._generators.pop(name, None)
 
     @property
+    def busy(self) -> bool:
+        """Whether a process is not over."""
+        return bool(self._generators)
+
+    @property
     def waiting(self) -> list[str]:
         """The processes that are not over, in the order in which they were begun."""
         return list(self._generators)

@@ -43,17 +43,16 @@ class SimRunner:
         choices: Choices,
         *,
         parts: Parts = SOUND,
-        watch: Callable[[Event], bool] = lambda _event: False,
+        watch: Callable[[Event], bool] | None = None,
     ) -> None:
         self.world: Final = World(scenario, choices, parts)
         self.scheduler: Final[Scheduler] = parts.scheduler(self.world)
-        self._watch = watch
         self.recorder: Final = Recorder(
             self.scheduler,
             clock=lambda: self.world.clock.tick,
             identify=self.world.row_names,
             ran={"name": scenario.name},
-            watch=self._seen,
+            watch=None if watch is None else partial(self._seen, watch),
         )
         self.world.recorder = self.recorder
         self.world.describe()
@@ -115,9 +114,9 @@ class SimRunner:
         """End what still waits, in the order in which it was begun."""
         self.world.clock.close()
 
-    def _seen(self, event: Event) -> None:
+    def _seen(self, watch: Callable[[Event], bool], event: Event) -> None:
         # Only noted: an exception from here would end in whatever was just going on.
-        if self._watch(event):
+        if watch(event):
             self.world.stopped = True
 
     def _process_failed(self, name: str, error: BaseException) -> None:

@@ -607,8 +607,10 @@ class Scheduler:
             self._world.record("exit", "scheduler")
 
     def _set(self, stream: StreamRecord, state: StreamState, changes: _Changes) -> None:
+        # Open and Blocked come and go with each batch of a slow reader.
+        if StreamState.CLOSED in (stream.state, state):
+            self._world.record("move", stream.name, state=str(state))
         stream.state = state
-        self._world.record("move", stream.name, state=str(state))
         changes.streams.append((stream, state))
 
     def _cancel(self, record: TaskRecord, changes: _Changes) -> None:

@@ -72,7 +72,7 @@ def simulate(
     choices: Choices,
     *,
     parts: Parts = SOUND,
-    watch: Callable[[Event], bool] = lambda _event: False,
+    watch: Callable[[Event], bool] | None = None,
 ) -> Outcome:
     """Run a scenario.  The same scenario and answers give the same bytes of trace.
 
@@ -99,7 +99,10 @@ def _rare_collections() -> Iterator[None]:
 
 
 def _simulate(
-    scenario: Scenario, recorded: Recorded, parts: Parts, watch: Callable[[Event], bool]
+    scenario: Scenario,
+    recorded: Recorded,
+    parts: Parts,
+    watch: Callable[[Event], bool] | None,
 ) -> Outcome:
     runner = SimRunner(scenario, recorded, parts=parts, watch=watch)
     world = runner.world
@@ -156,7 +159,7 @@ def _drain(runner: SimRunner) -> bool:
     """
     clock = runner.world.clock
     try:
-        while not runner.world.stopped and not clock.idle and clock.waiting:
+        while not runner.world.stopped and not clock.idle and clock.busy:
             clock.step()
     except StepBudgetExceeded:
         return True

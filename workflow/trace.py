@@ -220,7 +220,7 @@ class Recorder:
         clock: Callable[[], int] = lambda: 0,
         identify: Callable[["pa.RecordBatch"], Sequence[str]] = row_digests,
         ran: Mapping[str, Any] | None = None,
-        watch: Callable[[Event], None] = lambda _event: None,
+        watch: Callable[[Event], None] | None = None,
     ) -> None:
         self._runner = runner
         self._clock = clock
@@ -244,7 +244,8 @@ class Recorder:
         """Add an event."""
         seq = next(self._next)
         event = self._events[seq] = Event(seq, self._clock(), kind, subject, details)
-        self._watch(event)
+        if self._watch is not None:
+            self._watch(event)
 
     def observe(self, kind: str, subject: Manifest | Task | Stream, /, **details: Any) -> None:
         """Add an event that a Workflow tells: see `workflow.workflow.Observer`."""
