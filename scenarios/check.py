@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from properties.monitors import MONITORS
 from properties.monitors.judge import Verdict, judge_trace
-from properties.monitors.monitor import Monitor, Violation
+from properties.monitors.monitor import KINDS, Monitor, Violation
 from properties.monitors.story import TERMINAL
 from scenarios.foreign import form_of, read_foreign
 from scenarios.inputs import InputError
@@ -89,6 +89,8 @@ def _judge(
     scenario: Scenario | None = None
     if "scenario" in trace.ran:
         scenario = scenario_from_json(trace.ran["scenario"], where=f"{file}:1: ran.scenario")
+    if not trace.events:
+        raise InputError(file, "got a header without any event")
     verdicts = judge_trace(trace, monitors=monitors, scenario=scenario)
     return Judged(file, name, len(trace.events), first, tuple(verdicts), tuple(_notes(trace)))
 
@@ -96,6 +98,9 @@ def _judge(
 def _notes(trace: Trace) -> Iterator[str]:
     """What a Runner may do, and a workflow should give no occasion for."""
     over: dict[str, None] = {}
+    unknown = dict.fromkeys(event.kind for event in trace.events if event.kind not in KINDS)
+    if unknown:
+        yield f"kinds of events that no rule knows: {', '.join(unknown):.200}"
     for event in trace.events:
         details = event.details
         if event.kind == "task_event" and details["state"] in TERMINAL:

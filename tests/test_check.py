@@ -230,6 +230,7 @@ def test_without_an_end_what_must_have_come_by_then_is_not_judged() -> None:
     [
         ("", "stdin: got an empty file, expected a trace"),
         ("[]\n", "stdin:1: got '[]', expected an object"),
+        (HEADER + "\n", "stdin: got a header without any event"),
         (own(PENDING), "stdin:2: subject: got 'm0/t0', expected a manifest seen before"),
         (own(MANIFEST, PENDING | {"subject": "m0/t1"}), "stdin:3: got number 1 of 1 tasks"),
         (own(MANIFEST, PENDING | {"subject": "m0"}), "stdin:3: subject: got 'm0', expected a task"),

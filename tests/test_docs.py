@@ -15,6 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from properties.monitors.monitor import KINDS
 from scenarios import cli as front
 from scenarios.cli import cli
 from scenarios.report import run_as_json
@@ -212,6 +213,7 @@ def test_every_event_that_occurs_is_described_with_its_details_and_counts_with_t
     # A broken engine, an assignment without an answer for seconds, a worker that comes back.
     rare = ("process_failed", "enter", "exit", "ack_timeout", "revoked", "crash", "restart")
     assert set(described) - set(seen) <= set(rare)
+    assert {*described, "close_workflow"} == set(KINDS)
 
 
 def test_the_header_is_described() -> None:

@@ -1,9 +1,10 @@
 """Monitors inside a run, over what was saved of it, and over a Runner recorded at its border."""
 
+import pytest
 from cases import build, load_cases
 
 from properties.judged import judged
-from properties.monitors import MONITORS, Level, judge_trace
+from properties.monitors import MONITORS, Level, Monitor, judge_trace
 from properties.mutants import MUTANTS
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
@@ -68,3 +69,8 @@ def test_without_an_end_what_must_have_come_is_not_judged() -> None:
     waiting = [each.rule for each in verdicts if "nothing more would happen" in each.why]
     assert "T4" in waiting
     assert "L1" in waiting
+
+
+def test_a_handler_for_no_kind_of_event_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Typo\.on_cal: .*did you mean on_call\?"):
+        type("Typo", (Monitor,), {"rule": "X1", "on_cal": lambda _self, _event: None})

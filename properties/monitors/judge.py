@@ -106,7 +106,7 @@ class Judge:
 def judge_trace(
     trace: Trace | Iterable[Event],
     *,
-    monitors: Sequence[type[Monitor]] = (),
+    monitors: Sequence[type[Monitor]],
     scenario: Scenario | None = None,
 ) -> list[Verdict]:
     """The verdict of each monitor over a whole trace."""

@@ -11,14 +11,27 @@ over what a real Runner was recorded to do.
 ...         self.violated(f"{event.subject} suffered", event, right="no fault")
 """
 
+import difflib
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from properties.monitors.story import Story
 from workflow.trace import Event
 
-__all__ = ["Level", "Monitor", "Violation"]
+__all__ = ["KINDS", "Level", "Monitor", "Violation"]
+
+# Every kind of event that a trace can have; docs/traces.md describes them.
+KINDS: Final = (
+    "accept", "ack_timeout", "acquire", "activities", "admission", "ask", "assign", "bind", "call",
+    "close_results", "close_workflow", "cluster", "connect", "crash", "end", "enter", "exit",
+    "fault", "input_end", "leaving", "manifest", "move", "over", "owner", "process_failed", "queue",
+    "read", "read_eof", "read_error", "read_wait", "ready", "receive", "recorded", "refuse",
+    "release", "report", "restart", "results_end", "results_error", "return", "revoked", "run",
+    "send", "statistics", "stop", "stopped", "stream_event", "tables", "take", "task_event",
+    "task_event_done", "tell_cancel", "told_closed", "worker_gone", "worker_lost", "worker_up",
+    "write", "write_done",
+)  # fmt: skip
 
 _MOST: Final = 20  # violations that a monitor keeps; a run with more shows nothing new
 
@@ -56,6 +69,17 @@ class Monitor:
     sentence: ClassVar[str]
     level: ClassVar[Level] = Level.BORDER  # what it takes to judge the rule at all
     final: ClassVar[bool] = False  # judged only where a trace says that nothing more will happen
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in vars(cls):
+            if name.startswith("on_") and name.removeprefix("on_") not in KINDS:
+                near = difflib.get_close_matches(name, [f"on_{kind}" for kind in KINDS], 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise TypeError(
+                    f"{cls.__name__}.{name}: got a handler for a kind of events that does not"
+                    f" exist{hint}"
+                )
 
     def __init__(self, story: Story) -> None:
         self.story: Final = story
