@@ -1,6 +1,7 @@
 """`windtunnel check`: saved and foreign traces, judged."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scenarios.shelf import find_scenario
 from sim.choices import Seeded
 from workflow.trace import Event
 
+DOCS = Path(__file__).parent.parent / "docs"
 FOREIGN = Path(__file__).parent / "data" / "traces.jsonl"
 HEADER = '{"format":"windtunnel.trace","version":1,"versions":{},"ran":{"name":"mine"}}'
 
@@ -284,3 +286,18 @@ def test_a_trace_damaged_anywhere_is_judged_or_refused_with_its_line() -> None:
 
 def test_nothing_to_check_is_wrong_usage() -> None:
     assert check().exit_code == 2
+
+
+def test_the_fields_of_json_are_those_that_are_described() -> None:
+    section = (DOCS / "cli.md").read_text("utf-8").partition("\n## check\n")[2]
+    described = re.findall(r"`(\w+)`", re.findall(r"^\| `--json` \|(.*)", section, re.MULTILINE)[0])
+    result = check("-", "--json", stdin="\n".join(lines_of(111)) + "\n")
+    shown = json.loads(result.stdout)
+    rule = shown["rules"][0]
+    assert {*shown, *rule, *rule["violations"][0]} == {*described} - {"holds", "violated"}
+
+
+def test_what_becomes_of_every_kind_of_foreign_line_is_described() -> None:
+    section = (DOCS / "traces.md").read_text("utf-8").partition("## Traces from elsewhere")[2]
+    kinds = {json.loads(line)["kind"] for line in FOREIGN.read_text("utf-8").splitlines()}
+    assert {*re.findall(r"`(\w+)`", section)} >= kinds | {"read_error"}

@@ -17,7 +17,7 @@ from workflow.trace import Event, Trace, TraceError, read_trace
 FILE = Path(__file__).parent / "data" / "traces.jsonl"
 TERMINAL = ("Completed", "Cancelled", "Failed")
 MAY_FOLLOW = {
-    "Created": ("Pending", "Running", *TERMINAL),
+    "Created": ("Pending", "Running", "Cancelled"),
     "Pending": ("Pending", "Running", "Cancelled", "Failed"),
     "Running": ("Running", *TERMINAL),
 }
