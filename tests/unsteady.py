@@ -4,6 +4,7 @@ import os
 import random
 import sys
 import time
+import weakref
 from typing import Any
 
 from worlds import newest
@@ -79,6 +80,9 @@ def reorder(admission: Admission, tasks: list[Task]) -> None:
     admission.enqueue(waiting)
 
 
+a_number = 7
+
+
 def steady() -> Trace:
     """A trace that is always the same."""
     scenario = Scenario(workloads=(Workload(plan=newest(5, 6)),))
@@ -100,6 +104,50 @@ def shorter() -> Trace:
     trace = steady()
     del trace.events[len(trace.events) - hash_seed() % 10 :]
     return trace
+
+
+def longer() -> Trace:
+    """A trace that has one event more under some hash seeds."""
+    trace = steady()
+    if hash_seed():
+        trace.events.append(Event(len(trace.events), 0, "one more", "m0"))
+    return trace
+
+
+def collected() -> Trace:
+    """An event says whether the garbage collector came by."""
+    trace = steady()
+    left: weakref.WeakSet[Ring] = weakref.WeakSet()
+    for _ in range(5_000):
+        ring = Ring()
+        ring.next = ring
+        left.add(ring)
+    trace.events.append(Event(len(trace.events), 0, "rings", "m0", {"all": len(left) == 5_000}))
+    return trace
+
+
+class Ring:
+    """Refers to itself, so that only the garbage collector can free it."""
+
+    next: "Ring"
+
+
+def far_away() -> Trace:
+    """The difference stands far behind in a long event."""
+    trace = steady()
+    text = f"{'x' * 5_000} here: {hash_seed()} {'y' * 5_000}"
+    trace.events.append(Event(len(trace.events), 0, "far", "m0", {"text": text}))
+    return trace
+
+
+def other_python() -> Trace:
+    """A launcher of the tests says which Python this is."""
+    return Trace({"python": os.environ.get("OTHER_PYTHON", "")}, steady().events)
+
+
+def other_keys() -> Trace:
+    """The header has a field more under some hash seeds."""
+    return Trace({"more": 1} if hash_seed() else {}, steady().events)
 
 
 def other_header() -> Trace:
