@@ -523,7 +523,7 @@ class Scheduler:
     def _take_back(self, connection: Connection, execution: Execution) -> None:
         """An assignment came to nothing."""
         record = execution.record
-        if record in connection.handed and record.attempt == execution.attempt:
+        if self._pending(connection, execution):
             del connection.handed[record]
             connection.revoked.pop(record, None)
             self._requeue(record)
