@@ -98,7 +98,7 @@ def test_a_python_on_the_path_is_compared_if_it_has_what_is_needed(
     launcher(tmp_path, "python3.18", THIS)
     launcher(tmp_path, "python3.19", BARE)
     launcher(tmp_path, "python3.20", "echo no such Python >&2; exit 127")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/bin")
+    monkeypatch.setenv("PATH", str(tmp_path))
     report = check_determinism("short-circuit")
     assert report.same
     assert [str(each) for each in report.compared[3:]] == [
