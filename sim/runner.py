@@ -119,6 +119,11 @@ class SimRunner:
         if watch(event):
             self.world.stopped = True
 
+    def tell_failure(self, error: BaseException) -> None:
+        """Record what ends the run, unless a process that failed of it was recorded already."""
+        if self.trace.events[-1].kind != "process_failed":
+            self._process_failed("run", error)
+
     def _process_failed(self, name: str, error: BaseException) -> None:
         self.world.record("process_failed", name, error=f"{type(error).__name__}: {error}")
 

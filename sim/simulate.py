@@ -31,7 +31,9 @@ from sim.parts import SOUND, Parts
 from sim.runner import SimRunner
 from sim.scenario import Scenario
 from sim.world import World
+from workflow import GraphError
 from workflow.admission import LANES
+from workflow.limits import LimitTooSmall
 from workflow.trace import Event, Trace
 
 __all__ = ["End", "Outcome", "StuckReport", "simulate"]
@@ -65,6 +67,7 @@ class Outcome:
     stuck: StuckReport | None = None
     over_budget: bool = False
     kept: dict[str, int] = field(default_factory=dict)  # the scheduler's tables at the end
+    raised: Exception | None = None  # what ended the run, if it was told to contain that
 
 
 def simulate(
@@ -73,14 +76,16 @@ def simulate(
     *,
     parts: Parts = SOUND,
     watch: Callable[[Event], bool] | None = None,
+    contain: bool = False,
 ) -> Outcome:
     """Run a scenario.  The same scenario and answers give the same bytes of trace.
 
     ``watch`` sees each event as it happens; if it gives True, the run stops after this step.
-    Raises what the engine raises for a plan or limits that it refuses.
+    Raises what the engine raises for a plan or limits that it refuses, and whatever a part raises;
+    with ``contain`` the latter ends the run instead and stands in the outcome.
     """
     with _rare_collections():
-        return _simulate(scenario, Recorded(choices), parts, watch)
+        return _simulate(scenario, Recorded(choices), parts, watch, contain=contain)
 
 
 @contextmanager
@@ -103,6 +108,8 @@ def _simulate(
     recorded: Recorded,
     parts: Parts,
     watch: Callable[[Event], bool] | None,
+    *,
+    contain: bool,
 ) -> Outcome:
     runner = SimRunner(scenario, recorded, parts=parts, watch=watch)
     world = runner.world
@@ -111,12 +118,13 @@ def _simulate(
         world.clock.spawn(client.name, client.run())
 
     try:
-        over_budget = _runs_on(world, clients)
+        over_budget, raised = _guarded(lambda: _runs_on(world, clients), runner, contain=contain)
         # Before the clock is closed: what ends only then is no part of the run.
         ends = tuple(client.outcome() for client in clients)
         stuck = None if over_budget or world.stopped else _stuck(runner, clients)
+        if not world.stopped and not over_budget:
+            over_budget, raised = _guarded(lambda: _drain(runner), runner, contain=contain)
         if not world.stopped:
-            over_budget = over_budget or _drain(runner)
             _tell_the_end(runner, stuck, over_budget=over_budget)
         trace = runner.trace
         return Outcome(
@@ -132,9 +140,26 @@ def _simulate(
             stuck,
             over_budget,
             runner.scheduler.tables(),
+            raised,
         )
     finally:
         runner.close()
+
+
+def _guarded(
+    go: Callable[[], bool], runner: SimRunner, *, contain: bool
+) -> tuple[bool, Exception | None]:
+    """What `go` gives, and what a part raised, which then ends the run."""
+    try:
+        return go(), None
+    except (GraphError, LimitTooSmall):  # a refusal: there is no run
+        raise
+    except Exception as error:
+        if not contain:
+            raise
+        runner.world.stopped = True
+        runner.tell_failure(error)
+        return False, error
 
 
 def _runs_on(world: World, clients: list[Client]) -> bool:

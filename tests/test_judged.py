@@ -1,5 +1,8 @@
 """Monitors inside a run, over what was saved of it, and over a Runner recorded at its border."""
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 from cases import build, load_cases
 
@@ -8,9 +11,14 @@ from properties.monitors import MONITORS, Level, Monitor, judge_trace
 from properties.mutants import MUTANTS
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
+from sim.clock import Event
 from sim.inline import InlineRunner
-from sim.parts import SOUND
-from workflow import Identifiers, Workflow
+from sim.job import Job
+from sim.parts import SOUND, Parts
+from sim.scenario import Scenario, Workload
+from sim.scheduler import Connection, Execution
+from sim.worker import Worker
+from workflow import GraphError, Identifiers, Plan, Workflow
 from workflow.trace import Recorder, Trace, read_trace
 
 CASES = load_cases()
@@ -74,3 +82,38 @@ def test_without_an_end_what_must_have_come_is_not_judged() -> None:
 def test_a_handler_for_no_kind_of_event_is_refused() -> None:
     with pytest.raises(TypeError, match=r"Typo\.on_cal: .*did you mean on_call\?"):
         type("Typo", (Monitor,), {"rule": "X1", "on_cal": lambda _self, _event: None})
+
+
+class FallsOver(Worker):
+    """Has no room for any task, and does not know how to say so."""
+
+    def on_assign(self, connection: Connection, execution: Execution) -> None:
+        raise LookupError("no room")
+
+
+class RaisesInAProcess(Job):
+    """Falls over when it is to start."""
+
+    def run(self) -> Generator[Event, Any, None]:
+        raise LookupError("no rows")
+
+
+@pytest.mark.parametrize(
+    ("parts", "seen"),
+    [
+        (Parts(worker=FallsOver), "no room (test_judged.py, on_assign)"),
+        (Parts(job=RaisesInAProcess), "no rows (test_judged.py, run)"),
+    ],
+    ids=["in a call", "in a process"],
+)
+def test_what_a_part_raises_ends_the_run_and_is_a_violation(parts: Parts, seen: str) -> None:
+    run = judged(find_scenario("log-search"), Seeded(0), parts=parts)
+    [violation] = run.violations
+    assert (violation.rule, violation.seen) == ("raised LookupError", seen)
+    last = run.outcome.trace.events[-1]
+    assert (last.kind, last.seq) == ("process_failed", *violation.events)
+
+
+def test_a_plan_that_the_engine_refuses_is_no_violation() -> None:
+    with pytest.raises(GraphError):
+        judged(Scenario(workloads=(Workload(plan=Plan()),)), Seeded(0))
