@@ -40,6 +40,11 @@ class Judged:
         """Everything that is wrong, rule by rule."""
         return tuple(each for verdict in self.verdicts for each in verdict.violations)
 
+    @property
+    def first(self) -> Violation:
+        """The violation that was proven first.  Raises ValueError if there is none."""
+        return min(self.violations, key=lambda each: each.events[-1:])
+
 
 def judged(
     scenario: Scenario,

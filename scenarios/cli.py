@@ -9,11 +9,12 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, TextIO, get_args
+from typing import Any, Final, Literal, TextIO, get_args
 
 import click
 
 from properties.mutants import MUTANTS
+from scenarios.archive import FAILURES, KEPT, find_failure, keep, load_failure
 from scenarios.check import check_trace, describe_judged, judged_as_json
 from scenarios.determinism import (
     ProcessFailed,
@@ -21,19 +22,28 @@ from scenarios.determinism import (
     describe_determinism,
     determinism_as_json,
 )
+from scenarios.explain import explain
+from scenarios.failure import Origin
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
+from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report import WIDTH, describe_replay, describe_run, run_as_json
 from scenarios.runs import (
     LARGEST_SEED,
     load_target,
-    replay_code,
-    replay_trace,
     run,
     saved_trace,
 )
-from scenarios.search import describe_tally, search, too_rare
-from scenarios.shelf import RANDOM, find_scenario, plan_names, scenario_for, scenario_names
+from scenarios.search import describe_tally, explain_found, search, too_rare
+from scenarios.shelf import (
+    RANDOM,
+    find_scenario,
+    plan_names,
+    scenario_for,
+    scenario_names,
+    unknown,
+)
 from sim.choices import Seeded
+from sim.parts import SOUND
 from sim.scenario import Profile
 from workflow import GraphError, Identifiers, TaskGraph, partition, sprint
 from workflow.partition import attach_results
@@ -58,10 +68,18 @@ _HINTS: Final = {
 }
 
 _DEMO_SEED: Final = 7
+_EXPLAINED: Final = 5  # failures of a search that are reduced: each takes seconds
 _TRACE_HELP: Final = "Save the trace here; it replays."
 _PROFILE_HELP: Final = (
     "How the cluster behaves: sound, or as the reference does, its hazards included."
     "  By default as the scenario says."
+)
+
+_MUTANT_OPTION: Final = click.option(
+    "--mutant",
+    type=click.Choice(list(MUTANTS)),
+    metavar="NAME",
+    help="Put a fault in on purpose: one of the mutants of docs/rules.md.",
 )
 
 _RUN_EXAMPLES = """\b
@@ -69,11 +87,14 @@ Examples:
   windtunnel run slow-reader
   windtunnel run my-scenario.toml --seed 7 --trace run.jsonl
   windtunnel run plan.json --profile reference --json
+  windtunnel run one-token --mutant W1-token-leak
   windtunnel run demo --seed 7 --check-determinism
 """
 _REPLAY_EXAMPLES = """\b
 Examples:
   windtunnel replay run.jsonl
+  windtunnel replay .windtunnel/failures/A2-7f3a2c.json
+  windtunnel replay A2-7f3a2c
   windtunnel replay slow-reader@7@sound@0123456789ab
 """
 _SEARCH_EXAMPLES = """\b
@@ -82,6 +103,11 @@ Examples:
   windtunnel search random --seeds 5000
   windtunnel search worker-lost --profile reference
   windtunnel search one-token --mutant W1-token-leak
+"""
+_KEEP_EXAMPLES = """\b
+Examples:
+  windtunnel keep A2-7f3a2c
+  windtunnel keep A2-7f3a2c --as lost-token
 """
 _CHECK_EXAMPLES = """\b
 Examples:
@@ -194,7 +220,7 @@ def _refuse(name: str, rule: str, message: str, *, as_json: bool) -> None:
 @click.option("--trace", "trace_file", type=click.Path(dir_okay=False), help=_TRACE_HELP)
 def demo_command(trace_file: str | None) -> None:
     """Watch three real LogQL queries on a simulated cluster with trouble."""
-    _run("demo", seed=_DEMO_SEED, as_json=False, trace_file=trace_file, profile=None)
+    _run("demo", seed=_DEMO_SEED, as_json=False, trace_file=trace_file)
 
 
 @cli.command("run", epilog=_RUN_EXAMPLES)
@@ -214,6 +240,7 @@ def demo_command(trace_file: str | None) -> None:
     type=click.Choice(get_args(Profile)),
     help=_PROFILE_HELP,
 )
+@_MUTANT_OPTION
 @click.option(
     "--check-determinism",
     "compare",
@@ -235,22 +262,26 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
     trace_file: str | None,
     profile: Profile | None,
+    mutant: str | None,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
     """Run TARGET: a scenario or a plan, by its file or its name in the library.
 
-    A name that is also a file is the file.  Exits with 1 if a rule was violated, and with 3 if
-    --check-determinism found a difference.
+    A name that is also a file is the file.  If a rule is violated, the run is reduced to the
+    smallest that still violates it, which is saved and told.  Exits with 1 if a rule was violated,
+    and with 3 if --check-determinism found a difference.
     """
     if compare:
+        if mutant is not None:
+            raise click.UsageError("--mutant and --check-determinism exclude each other.")
         if trace_file is not None:
             raise click.UsageError("--trace and --check-determinism exclude each other.")
         _check(target, seed=seed, as_json=as_json, profile=profile, pythons=pythons or None)
         return
     if pythons:
         raise click.UsageError("--python is for --check-determinism.")
-    _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile)
+    _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile, mutant=mutant)
 
 
 def _check(
@@ -283,10 +314,12 @@ def _run(
     seed: int,
     as_json: bool,
     trace_file: str | None,
-    profile: Profile | None,
+    profile: Profile | None = None,
+    mutant: str | None = None,
 ) -> None:
     scenario, name = load_target(target, seed=seed)
-    finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile)
+    parts = MUTANTS[mutant].parts if mutant else SOUND
+    finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
     if as_json:
@@ -296,6 +329,12 @@ def _run(
         for line in describe_run(finished, saved=saved, width=_width()):
             click.echo(line)
     if finished.violations:
+        origin = Origin(target=target, seed=seed, profile=profile or "", mutant=mutant or "")
+        explained = explain(finished.judged, parts=parts, origin=origin)
+        if not as_json:
+            click.echo()
+            for line in explained.lines():
+                click.echo(line)
         sys.exit(VIOLATED)
 
 
@@ -331,20 +370,66 @@ def _write(place: str, trace: Trace) -> None:
 
 
 @cli.command("replay", epilog=_REPLAY_EXAMPLES)
-@click.argument("what", metavar="FILE|CODE")
+@click.argument("what", metavar="FILE|NAME|CODE")
 def replay_command(what: str) -> None:
-    """Run again what FILE or CODE comes from, and compare.
+    """Run again what FILE or CODE comes from, or the saved failure called NAME, and compare.
 
-    Says SAME as recorded; FIXED if what was violated holds now; or DIVERGED, with the first
-    difference.  Exits with 3 if it diverged, else with 1 if a rule is violated.
+    Says SAME as recorded, for a failure if its rule is broken again; FIXED if what was violated
+    holds now; or DIVERGED, with the first difference.  Exits with 3 if it diverged, else with 1 if
+    a rule is violated.  It changes and deletes nothing.
     """
-    replay = replay_trace(_lines(what), name=what) if is_there(what) else replay_code(what)
+    failure = find_failure(what)
+    if failure is not None:
+        replay = replay_failure(load_failure(failure))
+    elif is_there(what):
+        replay = replay_trace(_lines(what), name=what)
+    else:
+        replay = replay_code(what)
     for line in describe_replay(replay):
         click.echo(line)
     if replay.verdict == "DIVERGED":
         sys.exit(DIVERGED)
     if replay.run.violations:
         sys.exit(VIOLATED)
+
+
+@cli.command("keep", epilog=_KEEP_EXAMPLES)
+@click.argument("name")
+@click.option("--as", "new_name", metavar="NAME", default="", help="Call it so from now on.")
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=KEPT,
+    show_default=True,
+    help="The folder of kept failures.",
+)
+@click.option(
+    "--tests",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("tests"),
+    show_default=True,
+    help="Where the test of that folder is, or will be.",
+)
+@click.option(
+    "--expect",
+    type=click.Choice(["holds", "violated"]),
+    default="holds",
+    show_default=True,
+    help="What the test wants to see: that the rule holds, as it will once the fault is mended, or"
+    " that it is violated, as by a fault put in on purpose.",
+)
+def keep_command(
+    name: str, new_name: str, into: Path, tests: Path, expect: Literal["holds", "violated"]
+) -> None:
+    """Move the saved failure NAME, or a file, into a library that a test runs."""
+    path = find_failure(name, (FAILURES,))
+    if path is None:
+        names = sorted(each.stem for each in FAILURES.glob("*.json"))
+        raise unknown(name, f"no saved failure of {FAILURES}", names)
+    new, test = keep(path, name=new_name, into=into, tests=tests, expect=expect)
+    click.echo(f"kept       {new}")
+    if test is not None:
+        click.echo(f"test       {test}, which runs all of {into}")
 
 
 @cli.command("check", epilog=_CHECK_EXAMPLES)
@@ -427,12 +512,7 @@ def list_command() -> None:
     help="The first seed.",
 )
 @click.option("--profile", type=click.Choice(get_args(Profile)), help=_PROFILE_HELP)
-@click.option(
-    "--mutant",
-    type=click.Choice(list(MUTANTS)),
-    metavar="NAME",
-    help="Put a fault in on purpose: one of the mutants of docs/rules.md.",
-)
+@_MUTANT_OPTION
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
@@ -452,7 +532,8 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     """Run many seeds of library scenarios, of all of them by default, or of `random`.
 
     Prints what was violated, and how often each fault, stream state and beginning of a hazard
-    occurred.  Exits with 1 if anything was violated or is too rare to trust the silence.
+    occurred.  The first failures are reduced and saved.  Exits with 1 if anything was violated or
+    is too rare to trust the silence.
     """
     chosen = list(dict.fromkeys(names)) or scenario_names()
     for name in chosen:
@@ -471,7 +552,11 @@ def search_command(  # noqa: PLR0917 - click passes them by name
             processes=processes,
             progress=bar.update,
         )
-    for line in describe_tally(tally, mutant=mutant or ""):
+    explained = [
+        explain_found(found, profile=profile, mutant=mutant or "")
+        for found in tally.found[:_EXPLAINED]
+    ]
+    for line in describe_tally(tally, mutant=mutant or "", explained=explained):
         click.echo(line)
     if tally.found or too_rare(tally):
         sys.exit(VIOLATED)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any, Final
 
-from scenarios.runs import Replay, Run
+from scenarios.replay import Replay
+from scenarios.runs import Run
 from sim.scenario import Scenario
 from sim.simulate import End
 from workflow.trace import Event
@@ -126,6 +127,8 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
     yield f"digest     {outcome.digest} ({_count(len(outcome.trace.events), 'event')})"
     if saved:
         yield f"replay     windtunnel replay {saved}"
+    elif run.violations:  # the report of the failure says how
+        return
     elif run.code:
         yield f"replay     windtunnel replay {run.code}"
     else:
@@ -257,7 +260,8 @@ def describe_replay(replay: Replay) -> Iterator[str]:
     """What a replay found."""
     outcome = replay.run.outcome
     if replay.verdict == "SAME":
-        yield f"SAME       all {_count(len(outcome.trace.events), 'event')} as recorded"
+        how = replay.reason or f"all {_count(len(outcome.trace.events), 'event')} as recorded"
+        yield f"SAME       {how}"
     elif replay.verdict == "FIXED":
         yield "FIXED      what was violated holds now"
     else:
@@ -265,9 +269,10 @@ def describe_replay(replay: Replay) -> Iterator[str]:
     yield from _title(outcome.scenario, WIDTH)
     if replay.verdict != "SAME":
         yield f"cause      {replay.reason}"
-        if replay.recorded is not None or replay.seen is not None:
-            yield _cut(f"recorded   {_event(replay.recorded)}", _LONGEST)
-            yield _cut(f"now        {_event(replay.seen)}", _LONGEST)
+    if replay.recorded is not None or replay.seen is not None:
+        was = _event(replay.recorded) if replay.unkept is None else "another event, not kept"
+        yield _cut(f"recorded   {was}", _LONGEST)
+        yield _cut(f"now        {_event(replay.seen)}", _LONGEST)
     yield from _violations(replay.run)
     yield f"digest     {outcome.digest}"
 

@@ -1,5 +1,6 @@
 """Many runs: every seed of every scenario, judged, and what they have exercised."""
 
+import itertools
 import multiprocessing
 import signal
 from collections import Counter
@@ -10,13 +11,15 @@ from typing import Final
 
 from properties.coverage import PRECONDITIONS, features
 from properties.mutants import MUTANTS
+from scenarios.explain import Explained, explain
+from scenarios.failure import Origin
 from scenarios.runs import run
 from scenarios.shelf import RANDOM, find_scenario, scenario_for
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import Client, Profile
 
-__all__ = ["Found", "Tally", "describe_tally", "exercised", "search", "too_rare"]
+__all__ = ["Found", "Tally", "describe_tally", "exercised", "explain_found", "search", "too_rare"]
 
 # Which hazards a scenario is there to bring about, by the names of `PRECONDITIONS`.
 _MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {
@@ -33,6 +36,7 @@ _MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {
     "worker-lost": ("W8", "W9"),
 }
 
+_HOW: Final = ("  in", "  replay", "  keep", "  unsaved")  # of a report, what a list has room for
 _IGNORE: Final = (signal.SIGINT, signal.SIG_IGN)
 _CHUNK: Final = 50  # seeds of one piece of work
 _RARE: Final = 0.01  # a feature below this share of its scenarios' runs is too rare to trust
@@ -132,15 +136,32 @@ def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
     return tally
 
 
-def describe_tally(tally: Tally, *, mutant: str = "") -> Iterator[str]:
-    """What was found, and what was exercised how often."""
+def explain_found(found: Found, *, profile: Profile | None = None, mutant: str = "") -> Explained:
+    """What a search has found, reduced and saved."""
+    parts = MUTANTS[mutant].parts if mutant else SOUND
+    again = run(
+        scenario_for(found.scenario, found.seed), Seeded(found.seed), profile=profile, parts=parts
+    )
+    origin = Origin(target=found.scenario, seed=found.seed, profile=profile or "", mutant=mutant)
+    return explain(again.judged, rule=found.rule, parts=parts, origin=origin)
+
+
+def describe_tally(
+    tally: Tally, *, mutant: str = "", explained: Sequence[Explained] = ()
+) -> Iterator[str]:
+    """What was found, and what was exercised how often.
+
+    ``explained`` are the first of `tally.found`, reduced: they replay from where they are saved.
+    """
     for name, runs in tally.runs.items():
         wrong = {rule: n for (where, rule), n in tally.violations.items() if where == name}
         shown = ", ".join(f"{rule} in {n}" for rule, n in wrong.items()) or "nothing"
         yield f"{name:<24} {runs:>6} runs, found {shown}"
-    for found in tally.found:
+    for found, reduced in itertools.zip_longest(tally.found, explained):
         yield f"VIOLATED   {found.scenario} with seed {found.seed}: {found.text}"
-        if not mutant and found.code:
+        if reduced is not None:
+            yield from (line for line in reduced.lines() if line.startswith(_HOW))
+        elif not mutant and found.code:
             yield f"replay     windtunnel replay {found.code}"
     for number, (what, hit, runs) in enumerate(exercised(tally)):
         if not number:

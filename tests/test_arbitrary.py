@@ -6,7 +6,8 @@ from worlds import chain, scan_set
 
 from properties.judged import judged
 from scenarios.arbitrary import arbitrary_scenario
-from scenarios.runs import load_target, replay_code, run
+from scenarios.replay import replay_code
+from scenarios.runs import load_target, run
 from sim.choices import Seeded
 from sim.scenario import FAULT_KINDS, Scenario, Workload
 from sim.scenario_file import scenario_from_json, scenario_to_json

@@ -13,8 +13,8 @@ from scenarios.determinism import (
     check_determinism,
     describe_determinism,
 )
-from scenarios.determinism_fixture import SameInEveryProcess
 from scenarios.inputs import InputError
+from scenarios.pytest_plugin import SameInEveryProcess
 
 
 def planted(name: str) -> DeterminismReport:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from cases import build, load_cases
+from simpy.events import Event
 
 from properties.judged import judged
 from properties.monitors import MONITORS, Level, Monitor, judge_trace
 from properties.mutants import MUTANTS
 from scenarios.shelf import find_scenario
 from sim.choices import Seeded
-from sim.clock import Event
 from sim.inline import InlineRunner
 from sim.job import Job
 from sim.parts import SOUND, Parts
@@ -87,7 +87,7 @@ def test_a_handler_for_no_kind_of_event_is_refused() -> None:
 class FallsOver(Worker):
     """Has no room for any task, and does not know how to say so."""
 
-    def on_assign(self, connection: Connection, execution: Execution) -> None:
+    def on_assign(self, _connection: Connection, _execution: Execution) -> None:
         raise LookupError("no room")
 
 

@@ -16,11 +16,11 @@ from properties.judged import Judged, judged
 from properties.mutants import MUTANTS
 from scenarios import cli, runs
 from scenarios.inputs import InputError
+from scenarios.replay import replay_code, replay_trace
 from scenarios.report import describe_replay, describe_run, run_as_json
-from scenarios.runs import Run, load_target, replay_code, replay_trace, run, saved_trace
+from scenarios.runs import Run, load_target, run, saved_trace
 from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Choices, Seeded, Tame
-from sim.parts import SOUND, Parts
 from sim.scenario import Scenario, Workload
 from sim.scenario_file import scenario_to_toml
 from workflow import Plan
@@ -317,22 +317,20 @@ def test_a_violation_that_is_gone_is_fixed_and_one_that_stays_is_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished = violating()
+    saved = saved_trace(finished)
     file = tmp_path / "found.jsonl"
-    file.write_text("\n".join(saved_trace(finished).lines()) + "\n", encoding="utf-8")
-    code, out, _ = program(capsys, monkeypatch, "replay", str(file))
-    assert code == 0
-    assert out.startswith("FIXED      what was violated holds now\n")
-    assert "\nrecorded   event " in out
-
-    def faulty(scenario: Scenario, choices: Choices, *, parts: Parts, stop: bool) -> Judged:
-        assert parts is SOUND
-        return judged(scenario, choices, parts=MUTANTS["W7-silent-failure"].parts, stop=stop)
-
-    monkeypatch.setattr(runs, "judged", faulty)
+    file.write_text("\n".join(saved.lines()) + "\n", encoding="utf-8")
     code, out, _ = program(capsys, monkeypatch, "replay", str(file))
     assert code == 1
     assert out.startswith("SAME       all ")
     assert f"VIOLATED   {finished.violations[0]}"[:300] in out
+
+    saved.ran = {name: value for name, value in saved.ran.items() if name != "parts"}
+    file.write_text("\n".join(saved.lines()) + "\n", encoding="utf-8")
+    code, out, _ = program(capsys, monkeypatch, "replay", str(file))
+    assert code == 0
+    assert out.startswith("FIXED      what was violated holds now\n")
+    assert "\nrecorded   event " in out
 
 
 def test_a_rule_that_changed_is_said_to_have() -> None:
@@ -471,17 +469,18 @@ def test_no_cut_and_no_changed_letter_of_a_code_breaks_anything(tmp_path: Path) 
 
 
 def test_a_fine_run_exits_with_0_and_a_violated_one_with_1(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert program(capsys, monkeypatch, "run", "count-over-time")[0] == 0
 
+    monkeypatch.chdir(tmp_path)
     finished = violating()
-    monkeypatch.setattr(cli, "run", lambda *_a, **_k: finished)
-    code, out, _ = program(capsys, monkeypatch, "run", "error-rate")
+    words = ("run", "error-rate", "--seed", str(finished.seed), "--mutant", "W7-silent-failure")
+    code, out, _ = program(capsys, monkeypatch, *words)
     assert code == 1
     assert f"VIOLATED   {finished.violations[0]}"[:300] in out
     assert "all hold" not in out
-    code, out, _ = program(capsys, monkeypatch, "run", "error-rate", "--json")
+    code, out, _ = program(capsys, monkeypatch, *words, "--json")
     assert code == 1
     assert json.loads(out)["violations"][0]["rule"] == finished.violations[0].rule
 

@@ -1,0 +1,159 @@
+"""A failure on one screen: what broke, where in the story, how little it takes, how to replay.
+
+Each line has a job, and none is longer than `WIDTH` but commands, which are there to be copied.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
+
+from properties.judged import Judged
+from scenarios.failure import Failure, failure_to_code
+from scenarios.wording import line_of
+from sim.scenario import Scenario
+from workflow import partition
+from workflow.plan_text import plan_to_text
+from workflow.trace import Event
+
+__all__ = ["describe_failure"]
+
+WIDTH: Final = 100
+
+_LABEL: Final = 10  # columns before what a line says
+_MOST_EVENTS: Final = 9
+_MOST_PLAN: Final = 12  # lines
+_MOST_CAUSES: Final = 6
+
+# What moves a story on, of those events that only surround what proves the failure.
+_TELLING: Final = (
+    "ack_timeout", "acquire", "ask", "assign", "bind", "call", "crash", "fault", "process_failed",
+    "read_eof", "read_error", "recorded", "refuse", "release", "report", "results_end",
+    "results_error", "run", "send", "stopped", "stream_event", "task_event", "tell_cancel",
+    "told_closed", "worker_gone", "worker_lost",
+)  # fmt: skip
+# Of a scan, what hardly ever matters.
+_DULL: Final = re.compile(
+    r" type=ScanTypeDataObject| streams=0| section_id=0| projections=\(\)| ranges? .*"
+)
+_TROUBLE: Final = ("ack_timeout", "crash", "fault", "leaving", "process_failed", "worker_lost")
+
+
+def describe_failure(failure: Failure, run: Judged, *, saved: str = "") -> Iterator[str]:
+    """The report.  ``run`` is the failure's own; ``saved`` the file that it stands in."""
+    violation, origin = failure.violation, failure.origin
+    events = run.outcome.trace.events
+    yield _cut(f"FAILED  {failure.rule} {violation.sentence}")
+    yield from _said("when", _when(failure, events))
+    yield from _said("seen", violation.seen)
+    if violation.right:
+        yield from _said("right", violation.right)
+    yield from _said("in", _size(failure))
+    yield from _block("plan", _plans(failure.scenario))
+    yield from _block("story", [line_of(event) for event in _story(failure, events)])
+    yield from _block("cause", _causes(failure))
+    code = failure_to_code(failure, run.outcome.digest)
+    if saved:
+        yield f"{'  replay':<{_LABEL}}windtunnel replay {shlex.quote(saved)}"
+    if code:
+        yield f"{'  code' if saved else '  replay':<{_LABEL}}windtunnel replay {code}"
+    if origin.test:
+        seed = "" if origin.seed is None else f" --windtunnel-seed={origin.seed}"
+        yield f"{'  pytest':<{_LABEL}}pytest {shlex.quote(origin.test)}{seed}"
+    elif origin.target and origin.seed is not None:
+        words = [origin.target, "--seed", str(origin.seed)]
+        words += ["--profile", origin.profile] if origin.profile else []
+        words += ["--mutant", origin.mutant] if origin.mutant else []
+        yield f"{'  whole':<{_LABEL}}windtunnel run {shlex.join(words)}"
+    if saved:
+        yield f"{'  keep':<{_LABEL}}windtunnel keep {failure.name}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+
+
+def _said(label: str, text: str) -> Iterator[str]:
+    lines = wrap(" ".join(text.split()), WIDTH - _LABEL, max_lines=3, placeholder=" ...")
+    yield from _block(label, lines)
+
+
+def _block(label: str, lines: list[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield _cut(f"{'  ' + label if not number else '':<{_LABEL}}{line}")
+
+
+def _when(failure: Failure, events: list[Event]) -> str:
+    last = failure.violation.events[-1] if failure.violation.events else len(events) - 1
+    text = f"t={events[last].tick:,} us, event {last} of {len(events)}"
+    origin = failure.origin
+    if origin.runs:
+        text += f" (found in {origin.events:,} events, reduced in {origin.runs:,} runs)"
+    return text
+
+
+def _size(failure: Failure) -> str:
+    scenario = failure.scenario
+    tasks = sum(len(partition(each.plan)) for each in scenario.workloads)
+    cluster = scenario.cluster
+    said = [
+        _count(tasks, "task"),
+        f"{_count(cluster.workers, 'worker')} of {_count(cluster.slots, 'slot')}",
+        _count(len(scenario.faults), "fault") if scenario.faults else "no faults",
+        f"{_count(len(failure.choices), 'choice')} not the tamest",
+    ]
+    if len(scenario.workloads) > 1:
+        said.insert(0, _count(len(scenario.workloads), "workload"))
+    if cluster.profile != "sound":
+        said.append(f"{cluster.profile} profile")
+    return ", ".join(said)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _plans(scenario: Scenario) -> list[str]:
+    lines = [
+        _DULL.sub("", line).rstrip()
+        for workload in scenario.workloads
+        for line in plan_to_text(workload.plan).splitlines()
+        if line.strip()
+    ]
+    if len(lines) > _MOST_PLAN:
+        lines = [*lines[: _MOST_PLAN - 1], f"... {len(lines) - _MOST_PLAN + 1} more lines"]
+    return lines
+
+
+def _story(failure: Failure, events: list[Event]) -> list[Event]:
+    """What proves it, the trouble before it, and what befell those that it is about."""
+    chosen = {seq: events[seq] for seq in failure.violation.events[-_MOST_EVENTS:]}
+    last = max(chosen, default=len(events) - 1)
+    about = dict.fromkeys(_task(event.subject) for event in chosen.values())
+    before = [event for event in reversed(events[: last + 1]) if event.kind in _TELLING]
+    for more in (
+        [event for event in before if event.kind in _TROUBLE],
+        [event for event in before if _task(event.subject) in about],
+        before,
+    ):
+        for event in more:
+            if len(chosen) < _MOST_EVENTS:
+                chosen[event.seq] = event
+    return [chosen[seq] for seq in sorted(chosen)]
+
+
+def _task(subject: str) -> str:
+    """The task of an attempt; anything else as it is."""
+    return subject.partition(".")[0] if "/t" in subject else subject
+
+
+def _causes(failure: Failure) -> list[str]:
+    causes = failure.cause
+    if not causes:
+        return []
+    lines = ["none of these can be left out:" if len(causes) > 1 else "this cannot be left out:"]
+    lines += [f"- {cause}" for cause in causes[:_MOST_CAUSES]]
+    if len(causes) > _MOST_CAUSES:
+        lines.append(f"- and {len(causes) - _MOST_CAUSES} more")
+    return lines
