@@ -322,19 +322,19 @@ def _run(
     finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
+    explained = None
+    if finished.violations:
+        origin = Origin(target=target, seed=seed, profile=profile or "", mutant=mutant or "")
+        explained = explain(finished.judged, parts=parts, origin=origin)
     if as_json:
-        _say_json(run_as_json(finished), sort_keys=True)
+        _say_json(run_as_json(finished, explained), sort_keys=True)
     else:
         saved = shlex.quote(trace_file) if trace_file and Path(trace_file).is_file() else ""
         for line in describe_run(finished, saved=saved, width=_width()):
             click.echo(line)
-    if finished.violations:
-        origin = Origin(target=target, seed=seed, profile=profile or "", mutant=mutant or "")
-        explained = explain(finished.judged, parts=parts, origin=origin)
-        if not as_json:
-            click.echo()
-            for line in explained.lines():
-                click.echo(line)
+        for line in () if explained is None else explained.lines():
+            click.echo(line)
+    if explained is not None:
         sys.exit(VIOLATED)
 
 

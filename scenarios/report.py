@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any, Final
 
+from scenarios.explain import Explained
 from scenarios.replay import Replay
 from scenarios.runs import Run
 from sim.scenario import Scenario
@@ -286,7 +287,7 @@ def _event(event: Event | None) -> str:
     )
 
 
-def run_as_json(run: Run) -> dict[str, Any]:
+def run_as_json(run: Run, explained: Explained | None = None) -> dict[str, Any]:
     """The same as data; see docs/cli.md for the fields."""
     outcome = run.outcome
     return {
@@ -321,4 +322,12 @@ def run_as_json(run: Run) -> dict[str, Any]:
             for each in run.violations
         ],
         "replay": run.code or None,
+        "failure": None
+        if explained is None
+        else {
+            "name": explained.failure.name,
+            "rule": explained.failure.rule,
+            "saved": None if explained.saved is None else str(explained.saved),
+            "report": list(explained.lines()),
+        },
     }

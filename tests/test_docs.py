@@ -15,11 +15,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from properties.judged import judged
 from properties.monitors.monitor import KINDS
+from properties.mutants import MUTANTS
 from scenarios import cli as front
 from scenarios.cli import cli
+from scenarios.explain import explain
+from scenarios.failure import failure_to_json
 from scenarios.report import run_as_json
-from scenarios.runs import load_target, run, saved_trace
+from scenarios.runs import Run, load_target, run, saved_trace
 from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Seeded
 from sim.scenario import FAULT_KINDS, Profile
@@ -29,6 +33,7 @@ from sim.simulate import Outcome
 DOCS = Path(__file__).parent.parent / "docs"
 SCENARIOS = DOCS / "scenarios.md"
 CLI = (DOCS / "cli.md").read_text(encoding="utf-8")
+FAILURES = (DOCS / "failures.md").read_text(encoding="utf-8")
 TRACES = (DOCS / "traces.md").read_text(encoding="utf-8")
 
 
@@ -179,6 +184,16 @@ def test_the_fields_of_a_run_are_those_that_are_described() -> None:
     assert described == list(keys(run_as_json(stuck)))
 
 
+def test_the_fields_of_a_failure_are_those_that_are_described(tmp_path: Path) -> None:
+    run = judged(find_scenario("one-token"), Seeded(1), parts=MUTANTS["W1-token-leak"].parts)
+    explained = explain(run, parts=MUTANTS["W1-token-leak"].parts, folder=tmp_path)
+    value = failure_to_json(explained.failure)
+    described = [row[0].strip("`") for row in rows_of(FAILURES, "The file")]
+    assert described == list(value)
+    shown = run_as_json(Run(run), explained)["failure"]
+    assert list(shown) == ["name", "rule", "saved", "report"]
+
+
 def outcomes() -> Iterator[Outcome]:
     """Runs of the whole library, in both profiles."""
     profiles: tuple[Profile, ...] = ("sound", "reference")
@@ -219,7 +234,8 @@ def test_every_event_that_occurs_is_described_with_its_details_and_counts_with_t
 def test_the_header_is_described() -> None:
     finished = run(find_scenario("count-over-time"), Seeded(1), target="count-over-time", seed=1)
     head = json.loads(next(saved_trace(finished).lines()))
-    assert {row[0].strip("`") for row in rows_of(TRACES, "The header")} == {*head, *head["ran"]}
+    described = {row[0].strip("`") for row in rows_of(TRACES, "The header")}
+    assert described == {*head, *head["ran"], "parts"}
 
 
 if __name__ == "__main__":
