@@ -37,6 +37,7 @@ _TELLING: Final = (
 _DULL: Final = re.compile(
     r" type=ScanTypeDataObject| streams=0| section_id=0| projections=\(\)| ranges? .*"
 )
+_NO_TIMES: Final = "@max_time_range start=0001-01-01T00:00:00Z end=0001-01-01T00:00:00Z"
 _TROUBLE: Final = ("ack_timeout", "crash", "fault", "leaving", "process_failed", "worker_lost")
 
 
@@ -119,7 +120,7 @@ def _plans(scenario: Scenario) -> list[str]:
         _DULL.sub("", line).rstrip()
         for workload in scenario.workloads
         for line in plan_to_text(workload.plan).splitlines()
-        if line.strip()
+        if line.strip() and _NO_TIMES not in line
     ]
     if len(lines) > _MOST_PLAN:
         lines = [*lines[: _MOST_PLAN - 1], f"... {len(lines) - _MOST_PLAN + 1} more lines"]

@@ -35,7 +35,7 @@ _WORDS: Final[dict[str, str]] = {
     "fault": "fault: {fault} strikes {s}",
     "input_end": "{s} has read an input to its end",
     "leaving": "{s} takes no more tasks and will go",
-    "manifest": "manifest {s}: {count} tasks, {streams} streams",
+    "manifest": "the manifest {s} has {count} tasks and {streams} streams",
     "move": "the scheduler moves {s} to {state}",
     "over": "{s} leaves its slot on {worker}",
     "owner": "by the scheduler's book {s} belongs to {worker}",
