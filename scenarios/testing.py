@@ -66,15 +66,19 @@ def check(
     run = judged(scenario, source, parts=parts, monitors=(*MONITORS, *monitors))
     if not run.violations:
         return run
-    first = run.first
     if _still_looking():
-        raise _violated(first.rule)(str(first))
-    if origin is None:
-        origin = Origin(test=_test())
-    if folder is None:
-        folder = Path(os.environ.get(ARTIFACTS, FAILURES))
-    explained = explain(run, parts=parts, monitors=monitors, origin=origin, folder=folder)
-    raise _violated(first.rule)("\n".join(explained.lines()))
+        text = str(run.first)
+    else:
+        explained = explain(
+            run,
+            parts=parts,
+            monitors=monitors,
+            origin=Origin(test=_test()) if origin is None else origin,
+            folder=Path(os.environ.get(ARTIFACTS, FAILURES)) if folder is None else folder,
+        )
+        text = "\n".join(explained.lines())
+    # One place for both: Hypothesis tells failures apart by the line that raises, too.
+    raise _violated(run.first.rule)(text)
 
 
 def _still_looking() -> bool:
