@@ -6,14 +6,15 @@ Each line has a job, and none is longer than `WIDTH` but commands, which are the
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import fields
 from textwrap import wrap
 from typing import Final
 
 from properties.judged import Judged
 from scenarios.failure import Failure, failure_to_code
 from scenarios.wording import line_of
-from sim.scenario import Scenario
-from workflow import partition
+from sim.scenario import Client, Cluster, Scenario
+from workflow import Options, partition
 from workflow.plan_text import plan_to_text
 from workflow.trace import Event
 
@@ -51,6 +52,7 @@ def describe_failure(failure: Failure, run: Judged, *, saved: str = "") -> Itera
     if violation.right:
         yield from _said("right", violation.right)
     yield from _said("in", _size(failure))
+    yield from _said("with", ", ".join(_unusual(failure.scenario)))
     yield from _block("plan", _plans(failure.scenario))
     yield from _block("story", [line_of(event) for event in _story(failure, events)])
     yield from _block("cause", _causes(failure))
@@ -109,6 +111,23 @@ def _size(failure: Failure) -> str:
     if cluster.profile != "sound":
         said.append(f"{cluster.profile} profile")
     return ", ".join(said)
+
+
+def _unusual(scenario: Scenario) -> Iterator[str]:
+    """What is not as it is by default, but for what `_size` tells and how long things take."""
+    for name in ("buffer", "slack", "ack_timeout", "detect"):
+        value = getattr(scenario.cluster, name)
+        if value != getattr(Cluster(), name):
+            yield f"{name} {value:,}"
+    for index, workload in enumerate(scenario.workloads):
+        whose = f"workload {index}: " if len(scenario.workloads) > 1 else ""
+        for part, plain in ((workload.options, Options()), (workload.client, Client())):
+            for field in fields(part):
+                value = getattr(part, field.name)
+                if value != getattr(plain, field.name) and field.name != "pause":
+                    shown = f"{value:,}" if type(value) is int else value
+                    of = "client " if plain == Client() else ""
+                    yield f"{whose}{of}{field.name} {shown}"
 
 
 def _count(count: int, noun: str) -> str:
