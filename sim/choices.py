@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
 
-__all__ = ["Choices", "Deltas", "Recorded", "Seeded", "Tame"]
+__all__ = ["MILLION", "Choices", "Deltas", "Recorded", "Seeded", "Tame"]
 
 T = TypeVar("T")
 
