@@ -208,6 +208,25 @@ def test_a_branch_is_cut_once_for_each_target_and_what_is_cut_below_it_once() ->
     assert "Merge stands 2 times" in found.violations[0].seen
 
 
+TWO_LEVELS = f"""
+Merge
+└── Parallelize
+    └── Parallelize
+        └── ScanSet num_targets=2
+                ├── {TARGET.format("north")}
+                └── {TARGET.format("south")}
+"""
+
+
+def test_a_branch_that_begins_with_a_parallelize_keeps_it_in_each_of_its_tasks() -> None:
+    scenario = Scenario(workloads=(Workload(plan=plan_from_text(TWO_LEVELS)),))
+    (found,) = judge_trace(_cut(scenario), monitors=[NothingLostInCutting], scenario=scenario)
+    assert found.word == "holds", found.violations
+    lost = _cut(scenario, "Parallelize", "Filter")
+    (found,) = judge_trace(lost, monitors=[NothingLostInCutting], scenario=scenario)
+    assert "Parallelize stands 0 times" in found.violations[0].seen
+
+
 def test_every_task_leads_to_the_results() -> None:
     astray = REGISTERED[0].replace('"sources":[1,2]', '"sources":[1]')
     violated(NothingLostInCutting, (astray, *REGISTERED[1:]), "nothing that m0/t2 gives leads to")
@@ -239,6 +258,13 @@ RESULTS = "results_error m0 error=bad error_type=TaskError"
 READ = "read_error m0/s0 error=bad error_type=TaskError"
 LOST = ("accept m0/t1 worker=w0.2", "worker_lost w0.2", "move m0/t1 state=Failed")
 TOLD_LOST = "task_event m0/t1 state=Failed error=lost error_type=ConnectionLost"
+
+
+def test_a_user_may_cancel_what_was_closed_before() -> None:
+    cancelled = "results_error m0 error=enough error_type=WorkflowCancelled"
+    holds(ErrorKindsStay, (*WORLD, LANES, "ask m0 what=close", "ask m0 what=cancel", cancelled))
+    closed = (*WORLD, LANES, "ask m0 what=close", cancelled)
+    violated(ErrorKindsStay, closed, "nobody cancelled the run")
 
 
 def test_an_error_keeps_its_kind_from_worker_to_reader() -> None:

@@ -384,7 +384,7 @@ def _spans(plan: Plan) -> dict[str, _Span]:
         if isinstance(node, ScanSet):
             for target in node.targets:
                 _add(total, _line_of(target), span.least, span.most)
-        elif not isinstance(node, Batching) and (node is top or not isinstance(node, Parallelize)):
+        elif not isinstance(node, Batching) and not _is_cut(plan, node, branch, top):
             shards = 1 if branch is None else _shards(plan, branch)
             _add(total, _line_of(node), span.least * shards, span.most * shards)
     return total
@@ -405,11 +405,20 @@ def _ways(plan: Plan, top: Node) -> dict[_Place, _Span]:
             span = ways.get((node, branch))
             if span is None:
                 continue
-            below = node if isinstance(node, Parallelize) and node is not top else branch
+            below = node if _is_cut(plan, node, branch, top) else branch
             for child in plan.children(node):
                 at = ways.setdefault((child, below), _Span(1, 0))
                 at.most += span.most
     return ways
+
+
+def _is_cut(plan: Plan, node: Node, branch: Node | None, top: Node) -> bool:
+    """Whether the plan is cut at the node; not where a fragment begins with it.
+
+    One right below another Parallelize begins the branch of that one, and stays in its tasks.
+    """
+    begins = node is top or branch in plan.parents(node)
+    return isinstance(node, Parallelize) and not begins
 
 
 def _parallelizes(plan: Plan) -> list[Node]:
@@ -418,10 +427,11 @@ def _parallelizes(plan: Plan) -> list[Node]:
 
 def _shards(plan: Plan, branch: Node) -> int:
     """How many tasks a Parallelize becomes."""
-    stack, seen = plan.children(branch), dict[Node, None]()
+    first = plan.children(branch)  # one node
+    stack, seen = list(first), dict[Node, None]()
     while stack:
         node = stack.pop()
-        if node in seen or isinstance(node, Parallelize):
+        if node in seen or (isinstance(node, Parallelize) and node not in first):
             continue
         seen[node] = None
         if isinstance(node, ScanSet) and not plan.children(node):
@@ -469,6 +479,7 @@ class ErrorKindsStay(FollowsExecutions):
         self._told: dict[str, Event] = {}  # by task: what its handler heard last, once it ended
         self._refused: dict[str, Event] = {}  # by task, until it is handed out again
         self._kinds: dict[str, _Kinds] = {}
+        self._cancel_asked: dict[str, Event] = {}  # by manifest, also after a close
         self._results_ends: dict[str, Event] = {}
 
     # From the worker to the handler.
@@ -544,6 +555,11 @@ class ErrorKindsStay(FollowsExecutions):
 
     # From the handler to the results.
 
+    def on_ask(self, event: Event) -> None:
+        """The user cancels or closes; the workflow says why it stops, even if it has before."""
+        if event.details["what"] == "cancel":
+            self._cancel_asked[event.subject] = event
+
     def on_return(self, event: Event) -> None:
         """What the Runner raises may end a run too."""
         text, kind = event.details["error"], event.details.get("error_type")
@@ -571,7 +587,7 @@ class ErrorKindsStay(FollowsExecutions):
             self._wrong("the results got TaskCancelled, and no task was cancelled", event)
         elif not self.story.cluster or came or over:
             return  # anybody may have closed or cancelled it, with an error of their own
-        elif kind == "WorkflowCancelled" and (not asked or asked.details["what"] != "cancel"):
+        elif kind == "WorkflowCancelled" and event.subject not in self._cancel_asked:
             self._wrong("the results got WorkflowCancelled, and nobody cancelled the run", event)
         elif kind == "WorkflowClosed" and not asked:
             self._wrong("the results got WorkflowClosed, and nobody closed the workflow", event)
