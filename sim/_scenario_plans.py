@@ -2,7 +2,7 @@
 
 >>> report = Report("s.json", None)
 >>> Plans().read(report, ("workload", 0), "plan_text", "Limit offset=0 limit=3", None)
-Plan of 1 node
+plan_from_json({'nodes': [{'id': 0, 'type': 'Limit', 'props': {'fetch': 3}}], 'edges': []})
 """
 
 import json

@@ -2,7 +2,10 @@
 
 Units: ticks are integer microseconds since the run's start; ``per_million`` is a rate.
 A scenario is a value: it equals itself after a round trip through its file, see
-`scenario_file`.
+`scenario_file`, and to the value of its ``repr``.
+
+>>> Fault(kind="task_failure", nth=-1)
+Fault(kind='task_failure', nth=-1)
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +13,7 @@ from typing import Final, Literal
 
 from sim.latency import Constant, Exponential, Latency
 from workflow import Options, Plan, plan_to_json
+from workflow._brief import Brief
 
 __all__ = [
     "CONNECTION_FAULTS",
@@ -26,8 +30,8 @@ __all__ = [
 Profile = Literal["sound", "reference"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Cluster(Brief):
     """Workers, what lies between them, and how they behave."""
 
     workers: int = 2  # >= 1
@@ -43,8 +47,8 @@ class Cluster:
     detect: int = 1_000_000  # until a connection that went silent counts as lost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Client(Brief):
     """The reader of a workload's results, and its user."""
 
     pause: Latency = Constant(ticks=0)  # between two reads
@@ -56,8 +60,8 @@ class Client:
     close_at: int | None = None  # tick at which the workflow is closed mid-run
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Workload(Brief):
     """One workflow: a plan, its options, its data, its client."""
 
     plan: Plan
@@ -123,8 +127,8 @@ FAULT_KINDS: Final[dict[str, tuple[str, str]]] = {
 CONNECTION_FAULTS: Final = ("connection_cut", "half_open", "slow_link")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Fault(Brief):
     """Trouble: once at a tick, at the n-th occasion, or each time with a chance.
 
     Exactly one of ``at``, ``nth`` and ``per_million`` is set.
@@ -142,8 +146,8 @@ class Fault:
     silent: bool = False  # of task_failure: without an error object
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Scenario(Brief):
     """A cluster, what runs on it, and what goes wrong."""
 
     name: str = "scenario"

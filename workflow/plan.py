@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
+from workflow._brief import Printer
 from workflow.expressions import Column, ColumnType, Expression
 from workflow.graph import Graph, GraphError
 from workflow.times import TimeRange, Timestamp
@@ -270,6 +271,27 @@ class Plan(Graph[Node]):
     def __init__(self) -> None:
         super().__init__()
         self.ids: dict[Node, int] = {}
+
+    def __repr__(self) -> str:
+        shown = self._shown()
+        return super().__repr__() if shown is None else f"plan_from_json({shown})"
+
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 (theirs)
+        shown = self._shown()
+        if cycle or shown is None:
+            printer.text(repr(self))
+            return
+        with printer.group(1, "plan_from_json(", ")"):
+            printer.pretty(shown)
+
+    def _shown(self) -> object:
+        """The plan as short JSON; None for what is no plan."""
+        from workflow.plan_json import plan_to_brief_json  # noqa: PLC0415 (it imports this one)
+
+        try:
+            return plan_to_brief_json(self)
+        except GraphError:  # a cycle
+            return None
 
     def name(self, node: Node) -> str:
         """``node 3 (Filter)``, or ``Filter`` for a node without a number."""

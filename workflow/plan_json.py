@@ -3,8 +3,8 @@
 Times are RFC 3339 with null for unset, spans integer nanoseconds, expressions and columns their
 printed form.  A missing property is unset; an unknown one is refused.
 
->>> print(plan_from_json({"nodes": [{"id": 0, "type": "TopK", "props": {"k": 3}}], "edges": []}))
-Plan of 1 node
+>>> plan_from_json({"nodes": [{"id": 0, "type": "TopK", "props": {"k": 3}}], "edges": []})
+plan_from_json({'nodes': [{'id': 0, 'type': 'TopK', 'props': {'k': 3}}], 'edges': []})
 """
 
 import difflib
@@ -37,7 +37,7 @@ from workflow.plan import (
 )
 from workflow.times import TimeRange, Timestamp, parse_instant
 
-__all__ = ["node_to_json", "plan_from_json", "plan_to_json"]
+__all__ = ["node_to_json", "plan_from_json", "plan_to_brief_json", "plan_to_json"]
 
 Json = Any  # what the json module gives and takes
 
@@ -95,6 +95,30 @@ def plan_to_json(plan: Plan) -> Json:
     ) == len(nodes):
         numbers = {node: plan.ids[node] for node in nodes}
     return graph_to_json(plan, numbers)
+
+
+def plan_to_brief_json(plan: Plan) -> Json:
+    """The same without what is at its default, which `plan_from_json` fills in again."""
+    written = plan_to_json(plan)
+    return {
+        "nodes": [
+            {"id": entry["id"], **_brief(entry["type"], entry.get("props", {}))}
+            for entry in written["nodes"]
+        ],
+        "edges": written["edges"],
+    }
+
+
+def _brief(kind: str, props: Mapping[str, Json]) -> Json:
+    defaults = node_to_json(NODE_KINDS[kind]())["props"]
+    kept = {
+        name: [_brief(each["type"], each["props"]) for each in value]
+        if name == "targets"
+        else value
+        for name, value in props.items()
+        if name not in defaults or value != defaults[name]
+    }
+    return {"type": kind, "props": kept} if kept else {"type": kind}
 
 
 def graph_to_json(plan: Graph[Node], numbers: Mapping[Node, int]) -> Json:

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+from workflow._brief import Brief
 from workflow.admission import LANES, Admission
 from workflow.capture import Capture, Region, Statistics
 from workflow.identifiers import Identifiers
@@ -95,8 +96,8 @@ class ForeignEvent(Exception):
         return f"got an event of {self.args[0]}, expected one of this workflow's tasks or streams"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Options(Brief):
     """How to run a plan.  All defaults are the reference's.
 
     ``max_running_*`` are the tokens of a lane: that many of its tasks run at once, and a number

@@ -135,9 +135,7 @@ _edges: Final = st.lists(st.tuples(st.integers(0, 31), st.integers(0, 31)), max_
 
 def _with_edge(plan: Plan, edge: tuple[int, int], least: int, most: int) -> Plan:
     """The plan with one edge more, if it still can run and has no more tasks than it may have."""
-    parents = [
-        node for node in plan if plan.children(node) and not isinstance(node, Parallelize)
-    ]
+    parents = [node for node in plan if plan.children(node) and not isinstance(node, Parallelize)]
     if not parents:
         return plan
     parent = parents[edge[0] % len(parents)]

@@ -82,7 +82,6 @@ def scenarios(
     counts = [len(partition(workload.plan)) for workload in many]
     cluster = draw(calm_clusters(min_workers, max_workers, sum(counts)))
     return Scenario(
-        name="drawn",
         cluster=replace(cluster, **met.changes),
         workloads=tuple(met.given_to(many)),
         faults=tuple(_fitting(fault, cluster.workers, counts) for fault in met.faults),
