@@ -6,12 +6,12 @@
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from hypothesis import currently_in_test_context
+from hypothesis import Phase, currently_in_test_context, settings
 from hypothesis.control import current_build_context
 
 from properties.judged import Judged, judged
@@ -25,7 +25,11 @@ from sim.choices import Choices, Seeded
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario
 
-__all__ = ["Violated", "check", "check_kept"]
+__all__ = ["Violated", "check", "check_kept", "simulated"]
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+_LONGEST_NOTE: Final = 12  # lines
 
 
 class Violated(AssertionError):
@@ -37,6 +41,24 @@ class Violated(AssertionError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Violated, self.args  # the subclass is made on demand and has no name to import
+
+    def add_note(self, note: str, /) -> None:
+        """Take a note, a long one cut: of Hypothesis's example the report has a smaller one."""
+        first, *more = note.splitlines() or [""]
+        if len(more) > _LONGEST_NOTE:
+            more = [f"    ... {len(more):,} more lines: what is above is smaller"]
+        super().add_note("\n".join([first, *more]))
+
+
+def simulated(test: Test) -> Test:
+    """Settings for a Hypothesis test that calls `check`, to stand above its ``@given``.
+
+    There is no deadline, since a slow machine is no failure.  Hypothesis neither shrinks nor
+    explains: for each rule the first example that breaks it is reduced by our own reducer, which
+    takes seconds where Hypothesis takes minutes.  All else is as the current profile says.
+    """
+    phases = (Phase.explicit, Phase.reuse, Phase.generate, Phase.target)
+    return settings(deadline=None, phases=phases)(test)
 
 
 @cache

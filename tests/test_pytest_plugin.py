@@ -219,9 +219,10 @@ HYPOTHESIS = """\
 from hypothesis import given, strategies as st
 from properties.mutants import MUTANTS
 from scenarios.shelf import find_scenario
-from scenarios.testing import check
+from scenarios.testing import check, simulated
 
 
+@simulated
 @given(st.sampled_from(["demo", "one-token"]), st.integers(0, 999))
 def test_leak(name, seed):
     check(find_scenario(name), seed, parts=MUTANTS["W1-token-leak"].parts)
