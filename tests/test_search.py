@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,10 @@ def test_one_and_two_processes_come_to_the_same() -> None:
     assert told[1] == told[2] == [50, 17, 50, 17]
 
 
-def test_a_mutant_is_found_and_printed_and_exits_with_1() -> None:
+def test_a_mutant_is_found_printed_and_saved_and_exits_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     words = ("--seeds", "40", "--mutant", "W7-silent-failure", "--processes", "1")
     result = CliRunner().invoke(cli, ["search", "error-rate", *words])
     assert result.exit_code == 1
@@ -37,8 +41,14 @@ def test_a_mutant_is_found_and_printed_and_exits_with_1() -> None:
     found = [line for line in lines if line.startswith("VIOLATED   error-rate with seed ")]
     assert found
     assert any(rule in found[0] for rule in ("P1 ", "P2 ", "D1 "))
-    # A replay would run the sound engine.
-    assert not any(line.startswith("replay ") for line in lines)
+    replays = [
+        line.split()[-1] for line in lines if line.startswith("  replay  windtunnel replay ")
+    ]
+    assert replays
+    for path in replays:
+        failure = load_failure(Path(path))
+        assert failure.origin.mutant == "W7-silent-failure"
+        assert replay_failure(failure).verdict == "SAME"
 
 
 def test_a_violation_of_the_engine_itself_comes_with_its_replay() -> None:
