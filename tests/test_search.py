@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from properties.coverage import PRECONDITIONS
 from scenarios import search as searching
+from scenarios.archive import load_failure
 from scenarios.cli import cli, main
+from scenarios.replay import replay_failure
 from scenarios.search import Found, Tally, describe_tally, exercised, search, too_rare
 from scenarios.shelf import scenario_names
 
