@@ -19,7 +19,7 @@ test: venv  ## run the tests; ARGS="-k name" goes on to pytest
 bench: venv  ## run the benchmarks, four minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-mutants: venv  ## hunt every mutant, and look for false alarms; ARGS="NAME" for some, "--write" for the page
+mutants: venv  ## hunt every mutant, and look for false alarms; ARGS="NAME" for some, "--write" for the page, "--keep" for the kept failures
 	@$(BIN)/python -m scenarios.mutation $(ARGS)
 
 lint: lint-format lint-rules lint-types lint-layers

@@ -1,7 +1,8 @@
 """Where failures lie: found ones below ``.windtunnel/failures``, kept ones in a library.
 
-A found failure is saved without being asked for, under the name that the report says; nothing here
-deletes one.  `keep` moves it into a library of kept failures, where a test runs it from then on.
+Ours, of the mutants, are in the library that comes with the package.  A found failure is saved
+without being asked for, under the name that the report says; nothing here deletes one.  `keep`
+moves it into a library of kept failures, where a test runs it from then on.
 """
 
 import json
@@ -15,10 +16,22 @@ from typing import Final, Literal
 from scenarios.failure import FORMAT, Failure, failure_from_json, failure_to_json
 from scenarios.inputs import InputError, is_there
 
-__all__ = ["ARTIFACTS", "FAILURES", "KEPT", "find_failure", "keep", "kept", "load_failure", "save"]
+__all__ = [
+    "ARTIFACTS",
+    "FAILURES",
+    "KEPT",
+    "OURS",
+    "find_failure",
+    "keep",
+    "kept",
+    "load_failure",
+    "save",
+    "write_failure",
+]
 
 FAILURES: Final = Path(".windtunnel/failures")
 KEPT: Final = Path("scenarios/library")
+OURS: Final = Path(__file__).parent / "library" / "mutants"  # of each mutant one
 ARTIFACTS: Final = "WINDTUNNEL_ARTIFACTS"  # the environment's word for another place of found ones
 
 _HEAD: Final = 200  # bytes that say what a file is
@@ -41,10 +54,11 @@ def test_what_was_broken_holds(failure: Failure) -> None:
 
 def save(failure: Failure, folder: Path = FAILURES) -> Path:
     """Write a failure under its name, and say where.  Raises InputError."""
-    return _write(failure, folder / f"{failure.name}.json")
+    return write_failure(failure, folder / f"{failure.name}.json")
 
 
-def _write(failure: Failure, path: Path) -> Path:
+def write_failure(failure: Failure, path: Path) -> Path:
+    """Write a failure to a file, and give it back.  Raises InputError."""
     text = json.dumps(failure_to_json(failure), indent=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +85,7 @@ def load_failure(path: Path) -> Failure:
     return failure_from_json(value, where=str(path))
 
 
-def find_failure(name: str, folders: tuple[Path, ...] = (FAILURES, KEPT)) -> Path | None:
+def find_failure(name: str, folders: tuple[Path, ...] = (FAILURES, KEPT, OURS)) -> Path | None:
     """The file of a failure: a path as it is, or its name in one of the folders."""
     for place in (name, *(str(folder / f"{name}.json") for folder in folders)):
         if is_there(place) and _is_failure(Path(place)):
@@ -115,7 +129,7 @@ def keep(
     new = into / f"{name or failure.name}.json"
     if new.exists():
         raise InputError(str(new), "is there already; another name would be --name NAME")
-    _write(failure, new)
+    write_failure(failure, new)
     path.unlink()
     test = tests / f"test_kept_in_{into.name}.py"
     if test.exists():

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TextIO, get_args
 import click
 
 from properties.mutants import MUTANTS
-from scenarios.archive import FAILURES, KEPT, find_failure, keep, load_failure
+from scenarios.archive import FAILURES, KEPT, OURS, find_failure, keep, load_failure
 from scenarios.check import check_trace, describe_judged, judged_as_json
 from scenarios.determinism import (
     ProcessFailed,
@@ -95,6 +95,7 @@ Examples:
   windtunnel replay run.jsonl
   windtunnel replay .windtunnel/failures/A2-7f3a2c.json
   windtunnel replay A2-7f3a2c
+  windtunnel replay W1-token-leak
   windtunnel replay slow-reader@7@sound@0123456789ab
 """
 _SEARCH_EXAMPLES = """\b
@@ -485,12 +486,14 @@ def _decoded(lines: Iterable[bytes], shown: str) -> Iterator[str]:
 
 @cli.command("list")
 def list_command() -> None:
-    """List the library: a scenario a line, then the plans."""
+    """List the library: a scenario a line, then the plans, and how many failures are kept."""
     width = max(map(len, scenario_names()))
     for name in scenario_names():
         click.echo(f"{name:<{width}}  {find_scenario(name).sentence}")
     click.echo(f"{RANDOM:<{width}}  Another scenario for each seed: any plan, cluster and trouble.")
     click.echo(f"plans: {', '.join(plan_names())}")
+    ours = sorted(path.stem for path in OURS.glob("*.json"))
+    click.echo(f"kept failures: {len(ours)}, one of each mutant; windtunnel replay {ours[0]}")
 
 
 @cli.command("search", epilog=_SEARCH_EXAMPLES)

@@ -19,7 +19,7 @@ from scenarios.wording import choice_in_words, fault_in_words
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario
 
-__all__ = ["Explained", "explain"]
+__all__ = ["Explained", "explain", "reduced"]
 
 STEPS: Final = 400_000  # that a reduction may simulate: some ten seconds
 
@@ -56,6 +56,25 @@ def explain(
     ``rule`` is by default the one that was broken first; ``monitors`` are those beside `MONITORS`.
     Raises ValueError if no rule was broken.
     """
+    failure, small = reduced(
+        run, rule=rule, parts=parts, monitors=monitors, origin=origin, max_steps=max_steps
+    )
+    try:
+        return Explained(failure, small, save(failure, folder))
+    except InputError as error:
+        return Explained(failure, small, None, str(error))
+
+
+def reduced(
+    run: Judged,
+    *,
+    rule: str = "",
+    parts: Parts = SOUND,
+    monitors: Sequence[type[Monitor]] = (),
+    origin: Origin | None = None,
+    max_steps: int = STEPS,
+) -> tuple[Failure, Judged]:
+    """What `explain` saves, and its run.  Raises ValueError if no rule was broken."""
     outcome, rule = run.outcome, rule or run.first.rule
     shrunk = shrink(
         outcome.scenario,
@@ -78,10 +97,8 @@ def explain(
         ),
         cause=_causes(shrunk.scenario, shrunk.choices),
     )
-    try:
-        return Explained(failure, shrunk.judged, save(failure, folder))
-    except InputError as error:
-        return Explained(failure, shrunk.judged, None, str(error))
+    # The reducer cuts runs short; who replays this in a changed world has all steps.
+    return replace(failure, scenario=shrunk.scenario), shrunk.judged
 
 
 def _causes(scenario: Scenario, choices: Mapping[str, int]) -> list[str]:

@@ -2,7 +2,9 @@
 
 `python -m scenarios.mutation` prints who was caught by which rule, and in how many runs.  It exits
 with 1 if a mutant survives or only other rules notice it, if the canary is not caught, or if a
-rule is violated with nothing wrong.  With `--write` the table goes into `docs/rules.md`.
+rule is violated with nothing wrong.  With `--write` the table goes into `docs/rules.md`; with
+`--keep` the run that caught each mutant is reduced and kept in `scenarios/library/mutants`, where
+the same code writes the same bytes.
 """
 
 import argparse
@@ -11,17 +13,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
-from properties.judged import judged
+from properties.judged import Judged, judged
 from properties.monitors import MONITORS
 from properties.mutants import MUTANTS, Mutant
 from properties.mutants.canary import CANARY
 from properties.mutants.controls import CONTROLS
 from properties.mutants.explained import EXPLAINED
-from scenarios.shelf import find_scenario
+from scenarios.archive import OURS, write_failure
+from scenarios.explain import reduced
+from scenarios.failure import Origin
+from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Seeded
 from sim.parts import Parts
 from sim.scenario import Fault, Scenario
@@ -36,7 +41,10 @@ __all__ = [
     "exit_code",
     "hunt",
     "hunt_all",
+    "hunting_ground",
+    "keep_all",
     "main",
+    "rerun",
     "rules_page",
     "table",
     "unviolated",
@@ -79,7 +87,13 @@ class Hunt:
     runs: int  # until one of its rules was violated, or all
     by: tuple[str, ...]  # of its own rules, those violated in the last run
     seen: dict[str, int] = field(default_factory=dict)  # rule: the first run that violated it
-    where: str = ""  # scenario and seed of the last run
+    scenario: str = ""  # of the last run
+    seed: int = 0
+
+    @property
+    def where(self) -> str:
+        """The last run, in words."""
+        return f"{self.scenario} with seed {self.seed}"
 
     @property
     def caught(self) -> bool:
@@ -88,7 +102,8 @@ class Hunt:
 
 
 @cache
-def _scenario(name: str) -> Scenario:
+def hunting_ground(name: str) -> Scenario:
+    """What mutants are hunted in: a scenario of the library, or one made of those."""
     return _VARIANTS[name]() if name in _VARIANTS else find_scenario(name)
 
 
@@ -153,25 +168,52 @@ _VARIANTS: Final[dict[str, Callable[[], Scenario]]] = {
 
 
 def _violated(scenario: str, seed: int, parts: Parts) -> list[str]:
-    run = judged(_scenario(scenario), Seeded(seed), parts=parts, stop=False)
+    run = judged(hunting_ground(scenario), Seeded(seed), parts=parts, stop=False)
     return list(dict.fromkeys(violation.rule for violation in run.violations))
 
 
 def hunt(name: str, mutant: Mutant) -> Hunt:
     """Run a mutant until one of its rules is violated, or its runs are used up."""
     seen: dict[str, int] = {}
-    where = ""
+    scenario, seed = "", 0
     for run in range(mutant.runs):
         seed, place = divmod(run, len(mutant.scenarios))
         scenario = mutant.scenarios[place]
-        where = f"{scenario} with seed {seed}"
         rules = _violated(scenario, seed, mutant.parts)
         for rule in rules:
             seen.setdefault(rule, run + 1)
         by = tuple(rule for rule in mutant.rules if rule in rules)
         if by:
-            return Hunt(name, mutant, run + 1, by, seen, where)
-    return Hunt(name, mutant, mutant.runs, (), seen, where)
+            return Hunt(name, mutant, run + 1, by, seen, scenario, seed)
+    return Hunt(name, mutant, mutant.runs, (), seen, scenario, seed)
+
+
+def rerun(caught: Hunt) -> Judged:
+    """The run that caught a mutant, to its end."""
+    return judged(
+        hunting_ground(caught.scenario), Seeded(caught.seed), parts=caught.mutant.parts, stop=False
+    )
+
+
+def _keep(caught: Hunt, folder: Path) -> None:
+    """Write the smallest run of a mutant that its rule catches."""
+    # Only what can be run by its name has a whole run to point at.
+    named = caught.scenario in scenario_names() and caught.name in MUTANTS
+    target = caught.scenario if named else ""
+    failure, _ = reduced(
+        rerun(caught),
+        rule=caught.by[0],
+        parts=caught.mutant.parts,
+        origin=Origin(target=target, seed=caught.seed, mutant=caught.name),
+    )
+    write_failure(replace(failure, expect="violated"), folder / f"{caught.name}.json")
+
+
+def keep_all(hunts: Sequence[Hunt], *, folder: Path = OURS, processes: int = 2) -> None:
+    """Reduce the run of each mutant that was caught, and keep it as ``<mutant>.json``."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        list(pool.map(partial(_keep, folder=folder), [each for each in hunts if each.caught]))
 
 
 def _hunt_named(name: str) -> Hunt:
@@ -295,6 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="MUTANT", help="by default all")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="2 by default")
     parser.add_argument("--write", action="store_true", help=f"write {_PAGE}")
+    parser.add_argument("--keep", action="store_true", help=f"write {OURS.parent.name}/{OURS.name}")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in ALL:
@@ -313,6 +356,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = code or (1 if missing else 0)
     if chosen.write and not code:
         _PAGE.write_text(rules_page(hunts), encoding="utf-8")
+    if chosen.keep:
+        keep_all(hunts, processes=chosen.processes)
+        for path in OURS.glob("*.json"):
+            if path.stem not in ALL:
+                path.unlink()  # of a mutant that is no more
     return code
 
 

@@ -1,0 +1,80 @@
+"""The command: `python -m benchmarks.edits [--json FILE] [EDIT ...]`."""
+
+import argparse
+import json
+import multiprocessing
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from benchmarks.edits.copies import EDITS, replayed_under
+from benchmarks.edits.inside import SAME
+from benchmarks.edits.recorded import FORMS, record, sensitive
+from scenarios.mutation import ALL
+
+__all__ = ["main", "table"]
+
+Verdicts = Mapping[str, Mapping[str, str]]  # by mutant, then by form
+
+_PROCESSES: Final = 2
+
+
+def table(found: Mapping[str, Verdicts], names: Sequence[str]) -> Iterator[str]:
+    """How many of these mutants each form finds again, an edit a row."""
+    yield f"| edit | {' | '.join(FORMS.values())} |"
+    yield "|---|" + "---|" * len(FORMS)
+    for edit, verdicts in found.items():
+        counts = [sum(verdicts[name][form] == SAME for name in names) for form in FORMS]
+        yield f"| {edit or 'none'} | {' | '.join(map(str, counts))} |"
+
+
+def _lost(found: Mapping[str, Verdicts]) -> Iterator[str]:
+    """What our own forms do not find again, and why."""
+    for edit, verdicts in found.items():
+        for name, words in verdicts.items():
+            for form in ("kept", "found", "seed"):
+                if words[form] != SAME:
+                    yield f"LOST       {edit}: {name}, {form}: {words[form]}"
+            if words["sound"]:
+                yield f"FALSE      {edit}: {name}: sound parts violate {words['sound']}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record, replay under each edit, print; 1 if an edit itself breaks a rule."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__)
+    parser.add_argument("edits", nargs="*", metavar="EDIT", help=f"of {', '.join(EDITS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all verdicts there")
+    chosen = parser.parse_args(arguments)
+    for name in chosen.edits:
+        if name not in EDITS:
+            parser.error(f"EDIT: got {name!r}, expected one of {', '.join(EDITS)}")
+    edits = ("", *(chosen.edits or EDITS))
+    with ProcessPoolExecutor(_PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        print("recording ...", file=sys.stderr, flush=True)
+        records = list(pool.map(record, ALL, chunksize=4))
+        print("replaying ...", file=sys.stderr, flush=True)
+        replays = pool.map(partial(replayed_under, records=records), edits)
+        found = {
+            edit: {words["name"]: words for words in verdicts}
+            for edit, verdicts in zip(edits, replays, strict=True)
+        }
+    few = sensitive(records)
+    print(f"The {len(few)} most sensitive to the schedule: {', '.join(few)}\n")
+    for names in (few, list(ALL)):
+        print(f"Of {len(names)}:\n")
+        for line in table(found, names):
+            print(line)
+        print()
+    lost = list(_lost(found))
+    for line in lost:
+        print(line)
+    if chosen.json is not None:
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 1 if any(line.startswith("FALSE") for line in lost) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
