@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from scenarios.failure import FORMAT, Failure, failure_from_json, failure_to_json
 from scenarios.inputs import InputError, is_there
@@ -34,6 +34,8 @@ KEPT: Final = Path("scenarios/library")
 OURS: Final = Path(__file__).parent / "library" / "mutants"  # of each mutant one
 ARTIFACTS: Final = "WINDTUNNEL_ARTIFACTS"  # the environment's word for another place of found ones
 
+_LONG: Final = 100  # characters of a line of JSON that is not broken up
+_DEEP: Final = 5  # levels that are
 _HEAD: Final = 200  # bytes that say what a file is
 
 _TEST: Final = '''\
@@ -59,7 +61,7 @@ def save(failure: Failure, folder: Path = FAILURES) -> Path:
 
 def write_failure(failure: Failure, path: Path) -> Path:
     """Write a failure to a file, and give it back.  Raises InputError."""
-    text = json.dumps(failure_to_json(failure), indent=1)
+    text = _legible(failure_to_json(failure))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Whole or not at all, whoever else saves the same one now.
@@ -72,6 +74,25 @@ def write_failure(failure: Failure, path: Path) -> Path:
     except OSError as error:
         raise InputError(str(path), f"cannot be written ({error.strerror})") from None
     return path
+
+
+def _legible(value: dict[str, Any]) -> str:
+    """JSON with a line for each field, and for each item of those that are long."""
+    lines = [f" {json.dumps(key)}: {_spread(each, '  ')}" for key, each in value.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _spread(value: Any, indent: str) -> str:
+    text = json.dumps(value, sort_keys=True)
+    if len(text) <= _LONG or not isinstance(value, dict | list) or len(indent) > _DEEP:
+        return text
+    if isinstance(value, list):
+        items, ends = [_spread(each, f"{indent} ") for each in value], "[]"
+    else:
+        items = [f"{json.dumps(k)}: {_spread(value[k], f'{indent} ')}" for k in sorted(value)]
+        ends = "{}"
+    body = ",\n".join(f"{indent}{item}" for item in items)
+    return f"{ends[0]}\n{body}\n{indent[:-1]}{ends[1]}"
 
 
 def load_failure(path: Path) -> Failure:
