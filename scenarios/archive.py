@@ -34,7 +34,7 @@ KEPT: Final = Path("scenarios/library")
 OURS: Final = Path(__file__).parent / "library" / "mutants"  # of each mutant one
 ARTIFACTS: Final = "WINDTUNNEL_ARTIFACTS"  # the environment's word for another place of found ones
 
-_LONG: Final = 100  # characters of a line of JSON that is not broken up
+_LONG: Final = 160  # characters of a line of JSON that is not broken up
 _DEEP: Final = 5  # levels that are
 _HEAD: Final = 200  # bytes that say what a file is
 
@@ -83,13 +83,13 @@ def _legible(value: dict[str, Any]) -> str:
 
 
 def _spread(value: Any, indent: str) -> str:
-    text = json.dumps(value, sort_keys=True)
+    text = json.dumps(value)
     if len(text) <= _LONG or not isinstance(value, dict | list) or len(indent) > _DEEP:
         return text
     if isinstance(value, list):
         items, ends = [_spread(each, f"{indent} ") for each in value], "[]"
     else:
-        items = [f"{json.dumps(k)}: {_spread(value[k], f'{indent} ')}" for k in sorted(value)]
+        items = [f"{json.dumps(k)}: {_spread(value[k], f'{indent} ')}" for k in value]
         ends = "{}"
     body = ",\n".join(f"{indent}{item}" for item in items)
     return f"{ends[0]}\n{body}\n{indent[:-1]}{ends[1]}"
