@@ -42,7 +42,7 @@ class Brief:
         shown = ", ".join(f"{name}={value!r}" for name, value in self._shown())
         return f"{type(self).__name__}({shown})"
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 (theirs)
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
         del cycle  # a value cannot hold itself
         with printer.group(1, f"{type(self).__name__}(", ")"):
             for index, (name, value) in enumerate(self._shown()):

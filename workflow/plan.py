@@ -276,7 +276,7 @@ class Plan(Graph[Node]):
         shown = self._shown()
         return super().__repr__() if shown is None else f"plan_from_json({shown})"
 
-    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:  # noqa: FBT001 (theirs)
+    def _repr_pretty_(self, printer: Printer, cycle: bool) -> None:
         shown = self._shown()
         if cycle or shown is None:
             printer.text(repr(self))
