@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import find, given, note, settings
+from hypothesis import Phase, find, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 from hypothesis.vendor.pretty import pretty
@@ -57,7 +57,13 @@ NAMES = {
     for module in (sim.latency, sim.scenario, workflow)
     for name in module.__all__
 }
-SURELY = settings(derandomize=True, database=None, deadline=None, max_examples=5_000)
+SURELY = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=5_000,
+    phases=(Phase.generate, Phase.shrink),
+)
 
 
 def simplest(strategy: st.SearchStrategy[T], condition: Callable[[T], bool] = bool) -> T:

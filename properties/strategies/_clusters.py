@@ -56,11 +56,10 @@ CLUSTER_TROUBLE: Final[Mapping[str, SearchStrategy[dict[str, Any]]]] = {
 
 
 @st.composite
-def calm_clusters(draw: DrawFn, min_workers: int, max_workers: int, slots: int) -> Cluster:
+def calm_clusters(draw: DrawFn, min_workers: int, max_workers: int) -> Cluster:
     """Workers, and how long they and their messages take."""
     return Cluster(
         workers=draw(st.integers(min_workers, max_workers)),
-        slots=slots,
         buffer=draw(st.integers(1, 5)),
         control=draw(_LATENCIES),
         data=draw(_LATENCIES),
@@ -85,7 +84,7 @@ def clusters(
     check_bounds("workers", min_workers, max_workers, least=1)
     check_bounds("slots", min_slots, max_slots, least=1)
     slots = draw(st.integers(min_slots, max_slots))
-    cluster = draw(calm_clusters(min_workers, max_workers, slots))
+    cluster = replace(draw(calm_clusters(min_workers, max_workers)), slots=slots)
     for name in draw(st.lists(st.sampled_from(list(CLUSTER_TROUBLE)), unique=True)):
         cluster = replace(cluster, **draw(CLUSTER_TROUBLE[name]))
     return cluster

@@ -179,7 +179,7 @@ class _Builder:
             if self._left >= least and (shards is None or shards.targets):
                 makers += [self._parallelize] * 2
             makers.append(self._merge)
-        node = draw(st.sampled_from(makers))(depth, shards)
+        node = makers[draw(st.integers(0, len(makers) - 1))](depth, shards)
         for each in reversed(over):
             node = above(self.plan, each, node)
         return node
@@ -230,17 +230,20 @@ class _Builder:
         return above(self.plan, Parallelize(), branch)
 
     def _merge(self, depth: int, shards: _Shards | None) -> Node:
-        node = self._draw(st.sampled_from((Merge, Join)))()
-        branches = [self.branch(depth - 1, shards) for _ in range(self._draw(st.integers(2, 3)))]
+        node = self._draw(_merging)()
+        branches = [self.branch(depth - 1, shards) for _ in range(self._draw(_two_or_three))]
         return above(self.plan, node, *branches)
 
     def _target(self) -> DataObjScan | PointersScan:
         draw, index = self._draw, self._scans
         self._scans += 1
         covers = draw(_ranges)
-        if draw(st.sampled_from((False, False, False, True))):
+        if draw(_seldom):
             return PointersScan(location=f"index/{index}", start=covers.start, end=covers.end)
         return DataObjScan(location=f"objects/{index}", max_time_range=covers)
 
 
+_seldom: Final = st.sampled_from((False, False, False, True))
+_merging: Final[SearchStrategy[type[Node]]] = st.sampled_from((Merge, Join))
+_two_or_three: Final = st.integers(2, 3)
 _few_operators: Final = st.lists(_operators, max_size=2)

@@ -5,7 +5,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
-from hypothesis.strategies import DrawFn
+from hypothesis.strategies import DrawFn, SearchStrategy
 
 from properties.strategies._arguments import check_names
 from properties.strategies._plans import above, operators, plans
@@ -34,9 +34,8 @@ def _no_root(_draw: DrawFn) -> Plan:
 def _many_roots(draw: DrawFn) -> Plan:
     """A node beside the plan, or shards of nothing that leave the tasks which they read."""
     if draw(st.booleans()):
-        shared = draw(_shared_input)
         plan = Plan()
-        both = above(plan, Merge(), plan.add(ScanSet()), _put(plan, shared))
+        both = above(plan, Merge(), plan.add(ScanSet()), _put(plan, draw(_shards)))
         above(plan, Filter(), above(plan, Parallelize(), both))
         return plan
     plan = draw(plans())
@@ -70,7 +69,7 @@ def _two_shardable(draw: DrawFn) -> Plan:
 def _diamond(draw: DrawFn) -> Plan:
     """Rows of another task on two ways into one: as two streams, or through a node that forks."""
     plan = draw(plans())
-    shared = _put(plan, draw(_shared_input))
+    shared = _put(plan, draw(_inputs))
     if draw(st.booleans()):
         shared = above(plan, draw(_unbroken), shared)
     ways = [above(plan, draw(_unbroken), shared) for _ in range(2)]
@@ -79,13 +78,13 @@ def _diamond(draw: DrawFn) -> Plan:
 
 _unbroken: Final = operators().filter(lambda node: not node.breaker)
 # What becomes a task of its own, as a chain from its top down.
-_shared_input: Final = st.sampled_from(
+_shards: Final[SearchStrategy[tuple[Node, ...]]] = st.sampled_from(
     (
-        (TopK(k=5), DataObjScan()),
-        (Parallelize(), ScanSet(targets=(DataObjScan(),))),
         (Parallelize(), DataObjScan()),
+        (Parallelize(), ScanSet(targets=(DataObjScan(),))),
     )
 )
+_inputs: Final = st.just((TopK(k=5), DataObjScan())) | _shards
 
 
 def _put(plan: Plan, chain: tuple[Node, ...]) -> Node:

@@ -6,6 +6,7 @@ what another one draws lets Hypothesis switch one off in a single step.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from properties.strategies._arguments import check_bounds, check_names
 from properties.strategies._clusters import CLUSTER_TROUBLE, calm_clusters
 from properties.strategies._faults import fault_kinds, faults
 from properties.strategies._workloads import More, calm_workloads, clients, limited, more_tokens
-from sim.scenario import FAULT_KINDS, Client, Fault, FaultKind, Scenario, Workload
+from sim.scenario import FAULT_KINDS, Client, Cluster, Fault, FaultKind, Scenario, Workload
 from workflow import GraphError, Plan, partition
 from workflow.limits import check_diamonds
 
@@ -27,6 +28,7 @@ TROUBLE: Final = ("clients", "limits", *CLUSTER_TROUBLE, *FAULT_KINDS)
 
 _MOST_INDEX: Final = 63  # of a worker, task or workload, before it is taken modulo their number
 _KINDS_AT_ONCE: Final = 4
+_KEPT: Final = 64  # strategies that are not made anew for each draw: a third of the time
 
 
 @st.composite
@@ -63,26 +65,20 @@ def scenarios(
     if min_faults and not kinds:
         raise InvalidArgument(f"min_faults: got {min_faults}, expected 0 as trouble has no faults")
     if plans is None:
-        plans = _plans.plans(min_tasks=min_tasks, max_tasks=max_tasks)
+        plans = _any_plans(min_tasks, max_tasks)
 
     met = _Trouble()
-    for name, detail in draw(_troubles(allowed)):
+    for name, detail in draw(_troubles(tuple(allowed))):
         met.add(name, detail)
     while len(met.faults) < min_faults:
         met.faults.append(draw(_faults_of(kinds)))
     del met.faults[max_faults:]
 
-    many = draw(
-        st.lists(
-            calm_workloads(plans, min_rows, max_rows),
-            min_size=min_workloads,
-            max_size=max_workloads,
-        )
-    )
+    many = draw(_workloads(plans, min_workloads, max_workloads, min_rows, max_rows))
     counts = [len(partition(workload.plan)) for workload in many]
-    cluster = draw(calm_clusters(min_workers, max_workers, sum(counts)))
+    cluster = draw(_clusters(min_workers, max_workers))
     return Scenario(
-        cluster=replace(cluster, **met.changes),
+        cluster=replace(cluster, slots=sum(counts), **met.changes),
         workloads=tuple(met.given_to(many)),
         faults=tuple(_fitting(fault, cluster.workers, counts) for fault in met.faults),
     )
@@ -160,6 +156,24 @@ class _Trouble:
             yield given
 
 
+@lru_cache(_KEPT)
+def _any_plans(min_tasks: int, max_tasks: int) -> SearchStrategy[Plan]:
+    return _plans.plans(min_tasks=min_tasks, max_tasks=max_tasks)
+
+
+@lru_cache(_KEPT)
+def _workloads(
+    plans: SearchStrategy[Plan], least: int, most: int, min_rows: int, max_rows: int
+) -> SearchStrategy[list[Workload]]:
+    each = calm_workloads(plans, min_rows, max_rows)
+    return st.lists(each, min_size=least, max_size=most)
+
+
+@lru_cache(_KEPT)
+def _clusters(min_workers: int, max_workers: int) -> SearchStrategy[Cluster]:
+    return calm_clusters(min_workers, max_workers)
+
+
 def _faults_of(kinds: Collection[FaultKind]) -> SearchStrategy[Fault]:
     return faults(
         kinds=kinds, max_worker=_MOST_INDEX, max_task=_MOST_INDEX, max_workload=_MOST_INDEX
@@ -178,16 +192,18 @@ _DETAILS: Final[Mapping[str, SearchStrategy[Any]]] = {
 }
 
 
-def _with_details(name: str) -> SearchStrategy[tuple[str, Any]]:
-    return st.tuples(st.just(name), _DETAILS[name])
+_WITH_DETAILS: Final = {
+    name: st.tuples(st.just(name), details) for name, details in _DETAILS.items()
+}
 
 
-def _troubles(allowed: list[str]) -> SearchStrategy[list[tuple[str, Any]]]:
+@lru_cache(_KEPT)
+def _troubles(allowed: tuple[str, ...]) -> SearchStrategy[list[tuple[str, Any]]]:
     """Some kinds of those that may be, each with its details."""
     if not allowed:
         return st.just([])
     return st.lists(
-        st.sampled_from(allowed).flatmap(_with_details),
+        st.sampled_from(allowed).flatmap(_WITH_DETAILS.__getitem__),
         unique_by=lambda each: each[0],
         max_size=min(_KINDS_AT_ONCE, len(allowed)),
     )

@@ -41,12 +41,9 @@ _BEHAVIOURS: Final[Mapping[str, SearchStrategy[dict[str, Any]]]] = {
 }
 
 
-def _behaviour(name: str) -> SearchStrategy[tuple[str, dict[str, Any]]]:
-    return st.tuples(st.just(name), _BEHAVIOURS[name])
-
-
+_NAMED: Final = {name: st.tuples(st.just(name), each) for name, each in _BEHAVIOURS.items()}
 _behaviours: Final = st.lists(
-    st.sampled_from(list(_BEHAVIOURS)).flatmap(_behaviour), unique_by=lambda each: each[0]
+    st.sampled_from(list(_NAMED)).flatmap(_NAMED.__getitem__), unique_by=lambda each: each[0]
 )
 
 
