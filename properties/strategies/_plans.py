@@ -104,7 +104,7 @@ def plans(
     check_bounds("targets", min_targets, max_targets)
     builder = _Builder(draw, max_tasks, min_targets, max_targets)
     top = builder.branch(_DEPTH, None)
-    plan = builder.widened(top, min_tasks)
+    plan = builder.finished(top, min_tasks, max_tasks)
     for edge in draw(_edges):
         plan = _with_edge(plan, edge, min_tasks, max_tasks)
     return plan
@@ -177,16 +177,21 @@ class _Builder:
         if depth:
             least = max(self._min_targets, 1)
             if self._left >= least and (shards is None or shards.targets):
-                makers += [self._parallelize] * 2
-            makers.append(self._merge)
+                makers += [self._parallelize] * 3
+                if shards is not None and not shards.split:
+                    makers += [self._shared_input] * 2
+            makers += [self._merge] * 2
         node = makers[draw(st.integers(0, len(makers) - 1))](depth, shards)
         for each in reversed(over):
             node = above(self.plan, each, node)
         return node
 
-    def widened(self, top: Node, least: int) -> Plan:
+    def finished(self, top: Node, least: int, most: int) -> Plan:
         """The plan, with a wide scan set added if it has too few tasks."""
         plan = self.plan
+        if len(partition(plan)) > most:
+            # The engine does not cut at a Parallelize on top, and so cuts what is below it.
+            top = above(plan, Filter(), top)
         if len(partition(plan)) >= least:
             return plan
         merge = above(plan, Merge(), top)
@@ -233,6 +238,12 @@ class _Builder:
         node = self._draw(_merging)()
         branches = [self.branch(depth - 1, shards) for _ in range(self._draw(_two_or_three))]
         return above(self.plan, node, *branches)
+
+    def _shared_input(self, depth: int, shards: _Shards | None) -> Node:
+        """What each shard reads beside its own scan: a task with several parents."""
+        node = self._draw(_merging)()
+        scans = self._scan_set(depth, shards)
+        return above(self.plan, node, scans, self._parallelize(depth, None))
 
     def _target(self) -> DataObjScan | PointersScan:
         draw, index = self._draw, self._scans
