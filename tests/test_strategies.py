@@ -1,10 +1,12 @@
 """The strategies: all that may occur does, each scenario can run, and what is drawn shrinks."""
 
+import inspect
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis.vendor.pretty import pretty
 import sim.latency
 import sim.scenario
 import workflow
+from properties import strategies
 from properties.judged import judged
 from properties.strategies import (
     REFUSALS,
@@ -72,6 +75,11 @@ def simplest(strategy: st.SearchStrategy[T], condition: Callable[[T], bool] = bo
 
 def always(_value: object) -> bool:
     return True
+
+
+@cache
+def calm() -> Scenario:
+    return simplest(scenarios(), always)
 
 
 @cache
@@ -347,7 +355,7 @@ def test_the_simplest_plan_is_one_scan() -> None:
 
 
 def test_the_simplest_scenario_is_one_scan_on_one_worker_without_trouble() -> None:
-    scenario = simplest(scenarios(), always)
+    scenario = calm()
     [workload] = scenario.workloads
     tick = Constant(ticks=1)
     assert len(workload.plan) == 1
@@ -370,17 +378,15 @@ def test_the_simplest_of_the_others() -> None:
 @pytest.mark.parametrize("kind", FAULT_KINDS)
 def test_all_trouble_but_the_one_that_matters_is_switched_off(kind: str) -> None:
     scenario = simplest(scenarios(), lambda each: any(f.kind == kind for f in each.faults))
-    calm = simplest(scenarios(), always)
     [fault] = scenario.faults
     assert (fault.kind, fault.worker, fault.task, fault.workload) == (kind, None, None, None)
     assert fault.nth in (0, -1)
-    assert (scenario.cluster, scenario.workloads) == (calm.cluster, calm.workloads)
+    assert (scenario.cluster, scenario.workloads) == (calm().cluster, calm().workloads)
 
 
 def test_a_condition_on_one_part_leaves_the_others_simple() -> None:
-    calm = simplest(scenarios(), always)
     busy = simplest(scenarios(), lambda each: each.workloads[0].client.cancel_at is not None)
-    assert (busy.faults, busy.cluster, len(busy.workloads)) == ((), calm.cluster, 1)
+    assert (busy.faults, busy.cluster, len(busy.workloads)) == ((), calm().cluster, 1)
     many = simplest(scenarios(), lambda each: len(each.workloads) > 1 and each.cluster.slack > 99)
     assert (many.faults, many.cluster.slack) == ((), 100)
     assert [len(workload.plan) for workload in many.workloads] == [1, 1]
@@ -520,6 +526,20 @@ def test_a_wrong_argument_is_told_when_drawn(
 def test_trouble_has_every_fault_and_more() -> None:
     assert [name for name in TROUBLE if name in FAULT_KINDS] == list(FAULT_KINDS)
     assert len(TROUBLE) > len(FAULT_KINDS)
+
+
+def test_each_strategy_and_argument_is_described() -> None:
+    page = (Path(__file__).parent.parent / "docs/strategies.md").read_text(encoding="utf-8")
+    rows = [row.split("|") for row in page.splitlines() if row.startswith("| `")]
+    drawing = [each for each in map(strategies.__dict__.get, strategies.__all__) if callable(each)]
+    for strategy in drawing:
+        name = strategy.__name__
+        assert any(row[1].startswith(f" `{name}(") for row in rows), name
+        for argument in inspect.signature(strategy).parameters.values():
+            if argument.kind is argument.KEYWORD_ONLY:
+                assert any(
+                    f"`{argument.name}`" in row[1] and f"`{name}`" in row[2] for row in rows
+                ), f"{argument.name} of {name}"
 
 
 # What Hypothesis knows without being told.
