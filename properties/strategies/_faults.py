@@ -22,7 +22,7 @@ _whens: Final[SearchStrategy[dict[str, int]]] = st.one_of(
     st.fixed_dictionaries({"at": st.integers(0, _LATEST)}),
     st.fixed_dictionaries({"per_million": st.integers(0, _OFTEN)}),
 )
-_whens_of_steps: Final = st.one_of(st.just({"nth": -1}), _whens)
+_whens_of_steps: Final = _whens | st.just({"nth": -1})
 _factors = st.integers(2, 10)
 
 
