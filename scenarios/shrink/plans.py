@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from scenarios.shrink.names import Edit, manifests, matched_tasks
-from scenarios.shrink.passes import fewest
+from scenarios.shrink.passes import fewest, lowest
 from scenarios.shrink.trial import Trial
 from workflow import GraphError
 from workflow.plan import DataObjScan, Node, Parallelize, Plan, PointersScan, ScanSet
@@ -16,6 +16,7 @@ __all__ = ["drop_nodes", "drop_targets", "drop_workloads", "rebuilt", "simplify_
 
 _N = TypeVar("_N", bound=Node)
 _Target = DataObjScan | PointersScan
+_TARGETS: Final = (DataObjScan, PointersScan)
 
 _TASK: Final = re.compile(r"\bm(\d+)/([ts])(\d+)")
 
@@ -81,7 +82,7 @@ def drop_nodes(trial: Trial, *, seeds: int = 0) -> None:
 
 
 def simplify_nodes(trial: Trial) -> None:
-    """What is said of nodes that need not be said, and a scan set of one as the scan itself."""
+    """A scan set of one as the scan itself; of nodes only what must be said, and low numbers."""
     for place in range(len(trial.best.scenario.workloads)):
         for node in list(_plan(trial, place)):
             if isinstance(node, ScanSet) and len(node.targets) == 1:
@@ -89,6 +90,65 @@ def simplify_nodes(trial: Trial) -> None:
         for node in list(_plan(trial, place)):
             if node in _plan(trial, place):
                 _defaults(trial, place, node)
+        for node in list(_plan(trial, place)):
+            numbers = [each.name for each in fields(node) if type(getattr(node, each.name)) is int]
+            for name in numbers:
+                if node in _plan(trial, place):
+                    _Number(trial, place, node, name).lower()
+        _rename(trial, place)
+
+
+class _Number:
+    """A number of a node, to be brought down."""
+
+    def __init__(self, trial: Trial, place: int, node: Node, name: str) -> None:
+        self._trial = trial
+        self._place = place
+        self._node = node
+        self._name = name
+
+    def lower(self) -> None:
+        """As far as it goes."""
+        lowest(getattr(self._node, self._name), 0, self._attempt)
+
+    def _attempt(self, number: int) -> bool:
+        changes: dict[str, Any] = {self._name: number}
+        new = replace(self._node, **changes)
+        if _edit(self._trial, self._place, swapped={self._node: new}):
+            self._node = new
+            return True
+        return False
+
+
+def _rename(trial: Trial, place: int) -> None:
+    """Short names for what is scanned."""
+    plan = _plan(trial, place)
+    short: dict[str, str] = {}
+    for node in plan.preorder():
+        for each in node.targets if isinstance(node, ScanSet) else (node,):
+            if isinstance(each, _TARGETS):
+                short.setdefault(each.location, _letters(len(short)))
+    swapped: dict[Node, Node] = {}
+    for node in plan:
+        if isinstance(node, ScanSet):
+            targets = tuple(replace(each, location=short[each.location]) for each in node.targets)
+            swapped[node] = replace(node, targets=targets)
+        elif isinstance(node, _TARGETS):
+            swapped[node] = replace(node, location=short[node.location])
+    # Nothing else changes, so all choices keep their names.
+    best = trial.best.scenario
+    workload = replace(best.workloads[place], plan=rebuilt(plan, swapped=swapped))
+    workloads = (*best.workloads[:place], workload, *best.workloads[place + 1 :])
+    trial.run(replace(best, workloads=workloads), trial.best.choices)
+
+
+def _letters(number: int) -> str:
+    letters = ""
+    number += 1
+    while number:
+        number, letter = divmod(number - 1, 26)
+        letters = chr(ord("a") + letter) + letters
+    return letters
 
 
 def _plan(trial: Trial, place: int) -> Plan:

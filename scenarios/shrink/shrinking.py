@@ -76,8 +76,11 @@ def _until_nothing_gets_smaller(trial: Trial) -> None:
     seeds = 0
     while True:
         size = trial.best.size
-        _structure(trial, seeds)
+        _structure(trial, 0)
+        _structure(trial, _SEEDS)
         schedule.drop_choices(trial)
+        if trial.best.choices:
+            trial.aim(trial.best.scenario, {})
         trouble.simplify_faults(trial)
         settings.plain_cluster(trial)
         settings.plain_workloads(trial)

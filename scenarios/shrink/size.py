@@ -8,13 +8,13 @@ every field is a count, so shrinking comes to an end.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from sim.latency import Constant, Latency
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
 from workflow import Options
-from workflow.plan import DataObjScan, Plan, PointersScan, ScanSet
+from workflow.plan import DataObjScan, Node, Plan, PointersScan, ScanSet
 
 __all__ = ["Size", "size_of"]
 
@@ -49,7 +49,9 @@ def size_of(scenario: Scenario, choices: Mapping[str, int], *, tasks: int, event
         nodes=sum(_nodes(each.plan) for each in scenario.workloads),
         settings=sum(_weight(value) for value, _ in said),
         rows=sum(_scans(each.plan) * each.rows_per_scan for each in scenario.workloads),
-        amounts=sum(_amount(value) for value, _ in said) + scenario.max_steps,
+        amounts=sum(_amount(value) for value, _ in said)
+        + sum(_amount(value) for each in scenario.workloads for value in _in_nodes(each.plan))
+        + scenario.max_steps,
         events=events,
     )
 
@@ -83,21 +85,35 @@ def _weight(value: Any) -> int:
 def _amount(value: Any) -> int:
     if isinstance(value, Latency):
         return sum(value.table())
+    if isinstance(value, str):
+        return len(value)
     return abs(value) if isinstance(value, int) else 1
+
+
+def _each(plan: Plan) -> Iterator[Node]:
+    """The nodes of a plan and the targets of its scan sets."""
+    for node in plan:
+        yield node
+        if isinstance(node, ScanSet):
+            yield from node.targets
 
 
 def _nodes(plan: Plan) -> int:
     """Nodes and targets, and the fields of each that are not the defaults."""
-    total = 0
-    for node in plan:
-        targets = node.targets if isinstance(node, ScanSet) else ()
-        for each in (node, *targets):
-            total += 1 + sum(
-                getattr(each, field.name) != field.default
-                for field in fields(each)
-                if field.name not in ("location", "section", "targets")
-            )
-    return total
+    named = ("location", "section", "targets")
+    return sum(
+        1 + sum(value != field.default for field, value in _fields(node) if field.name not in named)
+        for node in _each(plan)
+    )
+
+
+def _in_nodes(plan: Plan) -> Iterator[Any]:
+    for node in _each(plan):
+        yield from (value for _, value in _fields(node) if isinstance(value, (int, str)))
+
+
+def _fields(node: Node) -> Iterator[tuple[Field[Any], Any]]:
+    return ((each, getattr(node, each.name)) for each in fields(node))
 
 
 def _scans(plan: Plan) -> int:

@@ -14,11 +14,12 @@ from typing import Final
 
 from properties.judged import Judged, judged
 from properties.monitors import Monitor
+from scenarios.shrink.aim import aimed
 from scenarios.shrink.names import Edit, Shape, renamed, shape_of
 from scenarios.shrink.size import Size, size_of
 from sim.choices import Choices, Deltas, Seeded
 from sim.parts import Parts
-from sim.scenario import Scenario
+from sim.scenario import Client, Scenario
 from workflow import GraphError, Plan
 from workflow.limits import LimitTooSmall
 from workflow.plan_json import plan_to_json
@@ -105,7 +106,25 @@ class Trial:
             return False
         if self.run(edit.scenario, moved) or (moved and self.run(edit.scenario, {})):
             return True
-        return any(self._seeded(edit.scenario, seed) for seed in range(seeds))
+        if not seeds or not self._allowed(edit.scenario):
+            return False
+        return (
+            any(self._seeded(edit.scenario, seed) for seed in range(seeds))
+            or self.aim(edit.scenario, moved)
+            or (bool(moved) and self.aim(edit.scenario, {}))
+        )
+
+    def aim(self, scenario: Scenario, choices: Mapping[str, int]) -> bool:
+        """The same schedule, with trouble at each moment at which it could strike."""
+        if not (scenario.faults or any(each.client != Client() for each in scenario.workloads)):
+            return False
+        short = replace(scenario, max_steps=self._cap(scenario))
+        try:
+            run = self._judged(short, Deltas(choices), self._own)
+        except (GraphError, LimitTooSmall):
+            return False
+        ticks = [event.tick for event in run.outcome.trace.events]
+        return any(self.run(other, choices) for other in aimed(scenario, ticks))
 
     def run(self, scenario: Scenario, choices: Mapping[str, int]) -> bool:
         """Whether this run fails and is smaller; then it is the smallest so far."""
@@ -127,7 +146,7 @@ class Trial:
 
     def _taken(self, scenario: Scenario, choices: Callable[[], Choices]) -> bool:
         try:
-            if not self._has_room(scenario):
+            if not self._allowed(scenario):
                 return False
             short = replace(scenario, max_steps=self._cap(scenario))
             run = self._judged(short, choices(), self._own)
@@ -162,7 +181,7 @@ class Trial:
             steps = min(steps, max(_LEAST_STEPS, _LONGER * self.best.judged.outcome.steps))
         return min(steps, left)
 
-    def _has_room(self, scenario: Scenario) -> bool:
+    def _allowed(self, scenario: Scenario) -> bool:
         """A task keeps its slot while it waits: too few, and a run hangs with no fault in it."""
         return self.room(scenario) >= min(self.tasks(scenario), self.room(self.best.scenario))
 
