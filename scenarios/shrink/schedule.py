@@ -12,17 +12,21 @@ __all__ = ["drop_choices", "lower_answers"]
 _WHOM: Final = re.compile(r"m\d+/[ts]\d+|\bw\d+|client \d+")
 
 
-def drop_choices(trial: Trial) -> None:
-    """All at once, then by site, by whom they are about, at last one by one."""
+def drop_choices(trial: Trial, *, aims: int = 0) -> None:
+    """All at once, then by site, by whom they are about, at last one by one.
+
+    With ``aims``, trouble may strike at that many other moments: it took some of the choices only
+    to bring something about at the very tick at which it strikes.
+    """
     if trial.choices({}):
         return
     for key in (_site, _whom):
         groups = grouped(trial.best.choices, key)
         names = [tuple(group) for group in groups]
         if len(names) > 1:
-            fewest(names, lambda kept: _only(trial, [n for group in kept for n in group]))
+            fewest(names, lambda kept: _only(trial, [n for group in kept for n in group], aims))
     ordered = [name for group in grouped(trial.best.choices, _site) for name in group]
-    fewest(ordered, lambda kept: _only(trial, kept), left=lambda: trial.best.choices)
+    fewest(ordered, lambda kept: _only(trial, kept, aims), left=lambda: trial.best.choices)
 
 
 def lower_answers(trial: Trial) -> None:
@@ -35,10 +39,12 @@ def _answered(trial: Trial, name: str, answer: int) -> bool:
     return trial.choices({**trial.best.choices, name: answer})
 
 
-def _only(trial: Trial, names: list[str]) -> bool:
+def _only(trial: Trial, names: list[str], aims: int) -> bool:
     known = trial.best.choices
     fewer = {name: known[name] for name in names if name in known}
-    return len(fewer) < len(known) and trial.choices(fewer)
+    if len(fewer) == len(known):
+        return False
+    return trial.choices(fewer) or (aims > 0 and trial.aim(trial.best.scenario, fewer, most=aims))
 
 
 def _site(decision: str) -> str:

@@ -9,14 +9,16 @@ from properties.monitors import MONITORS, Monitor
 from scenarios.shrink import plans, schedule, settings, trouble
 from scenarios.shrink.size import Size
 from scenarios.shrink.trial import Spent, Trial
-from sim.choices import Choices, Deltas
+from sim.choices import Choices, Deltas, Seeded
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario
 
 __all__ = ["MAX_STEPS", "Shrunk", "shrink"]
 
 MAX_STEPS: Final = 1_000_000
-_SEEDS: Final = 5  # other schedules that a smaller plan is tried with
+_SEEDS: Final = 5  # other schedules that a plan is tried with for each task less
+_ROUNDS: Final = 10
+_MOMENTS: Final = 48  # at which trouble is tried under the tamest schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +75,43 @@ def shrink(
 
 def _until_nothing_gets_smaller(trial: Trial) -> None:
     settings.shorten(trial)
-    seeds = 0
-    while True:
-        size = trial.best.size
+    before = None
+    while before is None or trial.best.size.rough < before.rough:
+        before = trial.best.size
         _structure(trial, 0)
         _structure(trial, _SEEDS)
-        schedule.drop_choices(trial)
-        if trial.best.choices:
-            trial.aim(trial.best.scenario, {})
+        _schedule(trial)
         trouble.simplify_faults(trial)
         settings.plain_cluster(trial)
         settings.plain_workloads(trial)
         settings.fewer_rows(trial)
         plans.simplify_nodes(trial)
-        schedule.drop_choices(trial)
+        _schedule(trial)
+        _amounts(trial)
+
+
+def _schedule(trial: Trial) -> None:
+    schedule.drop_choices(trial)
+    if trial.best.choices:
+        trial.aim(trial.best.scenario, {}, most=_MOMENTS)
+    if trial.best.choices:
+        schedule.drop_choices(trial, aims=_SEEDS)
+    if len(trial.best.choices) > 1:
+        for seed in range(_SEEDS):
+            trial.restart(Seeded(seed), schedule.drop_choices)
+
+
+def _amounts(trial: Trial) -> None:
+    """Plain numbers: each round may make room for another, but they are worth few rounds."""
+    for _ in range(_ROUNDS):
+        before = trial.best.size
         schedule.lower_answers(trial)
-        if trial.best.size < size:
-            continue
-        if seeds:
+        trouble.simplify_faults(trial)
+        settings.plain_cluster(trial)
+        settings.plain_workloads(trial)
+        settings.fewer_rows(trial)
+        if trial.best.size == before:
             return
-        seeds = _SEEDS
 
 
 def _structure(trial: Trial, seeds: int) -> None:

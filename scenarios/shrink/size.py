@@ -35,6 +35,14 @@ class Size:
     amounts: int  # ticks, factors and numbers of what is said
     events: int  # of the trace, until the rule is violated
 
+    @property
+    def rough(self) -> tuple[int, ...]:
+        """The same without plain amounts, which may fall by one a hundred times."""
+        return (
+            *(self.tasks, self.workloads, self.workers, self.faults),
+            *(self.choices, self.nodes, self.settings, self.rows),
+        )
+
 
 def size_of(scenario: Scenario, choices: Mapping[str, int], *, tasks: int, events: int) -> Size:
     """The size of a run; ``tasks`` are those of all its plans."""

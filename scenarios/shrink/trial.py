@@ -27,6 +27,7 @@ from workflow.plan_json import plan_to_json
 __all__ = ["Run", "Spent", "Trial"]
 
 _LEAST_STEPS: Final = 1_000  # that a candidate may take, however short the run it comes from
+_AIMS: Final = 8  # moments at which trouble is tried, for each task less
 _LONGER: Final = 4  # times as many steps a candidate may take
 
 
@@ -108,13 +109,15 @@ class Trial:
             return True
         if not seeds or not self._allowed(edit.scenario):
             return False
+        # A large step is worth a long search: without it there would be many small ones.
+        gone = max(1, self.best.size.tasks - self.tasks(edit.scenario))
         return (
-            any(self._seeded(edit.scenario, seed) for seed in range(seeds))
-            or self.aim(edit.scenario, moved)
-            or (bool(moved) and self.aim(edit.scenario, {}))
+            any(self._seeded(edit.scenario, seed) for seed in range(seeds * gone))
+            or self.aim(edit.scenario, moved, most=_AIMS * gone)
+            or (bool(moved) and self.aim(edit.scenario, {}, most=_AIMS * gone))
         )
 
-    def aim(self, scenario: Scenario, choices: Mapping[str, int]) -> bool:
+    def aim(self, scenario: Scenario, choices: Mapping[str, int], *, most: int) -> bool:
         """The same schedule, with trouble at each moment at which it could strike."""
         if not (scenario.faults or any(each.client != Client() for each in scenario.workloads)):
             return False
@@ -124,7 +127,26 @@ class Trial:
         except (GraphError, LimitTooSmall):
             return False
         ticks = [event.tick for event in run.outcome.trace.events]
-        return any(self.run(other, choices) for other in aimed(scenario, ticks))
+        return any(self.run(other, choices) for other in aimed(scenario, ticks, most))
+
+    def restart(self, choices: Choices, shrunk: Callable[["Trial"], None]) -> bool:
+        """Begin with another schedule; taken if what it shrinks to is smaller."""
+        kept = self.best
+        try:
+            short = replace(kept.scenario, max_steps=self._cap(kept.scenario))
+            run = self._judged(short, choices, self._own)
+            if not self._counts(run):
+                return False
+            if self._first:
+                run = self._judged(short, Deltas(run.outcome.deltas), self._all)
+                if not self._counts(run):
+                    return False
+            self.best = self._run(kept.scenario, run)
+            shrunk(self)
+        finally:
+            if not self.best.size < kept.size:
+                self.best = kept
+        return self.best is not kept
 
     def run(self, scenario: Scenario, choices: Mapping[str, int]) -> bool:
         """Whether this run fails and is smaller; then it is the smallest so far."""
