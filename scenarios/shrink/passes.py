@@ -44,10 +44,17 @@ def fewest(
 
 
 def lowest(value: int, least: int, attempt: Callable[[int], bool]) -> None:
-    """Bring a number down: to the least at once, else by halving what is left of the way."""
+    """Bring a number down: to the least or a little more, else by halving what is left."""
     if value <= least or attempt(least):
         return
     low, high = least, value  # `low` does not work, `high` does
+    # What works need not be one stretch: something small is worth a look of its own.
+    for more in (1, 2, 4):
+        if least + more < high:
+            if attempt(least + more):
+                high = least + more
+                break
+            low = least + more
     while high - low > 1:
         middle = (low + high) // 2
         if attempt(middle):

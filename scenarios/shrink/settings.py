@@ -155,7 +155,20 @@ class _Shape:
 
 def _cluster(trial: Trial, name: str, value: Any) -> bool:
     best = trial.best.scenario
-    return trial.edit(Edit(replace(best, cluster=replace(best.cluster, **{name: value}))))
+    new = replace(best, cluster=replace(best.cluster, **{name: value}))
+    if trial.edit(Edit(new)):
+        return True
+    if name != "slots":
+        return False
+    # Of the slots that ask for a task the last is as good as one behind it.
+    last = f"/ready {best.cluster.slots - 1}"
+    moved = {
+        decision.removesuffix(last) + f"/ready {value - 1}"
+        if decision.endswith(last)
+        else decision: n
+        for decision, n in trial.best.choices.items()
+    }
+    return trial.run(new, moved)
 
 
 def _workload(trial: Trial, place: int, name: str, value: Any) -> bool:

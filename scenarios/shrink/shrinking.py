@@ -1,12 +1,13 @@
 """Make a failing run small: its plan, cluster, workload, faults and schedule together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from properties.judged import Judged
 from properties.monitors import MONITORS, Monitor
 from scenarios.shrink import plans, schedule, settings, trouble
+from scenarios.shrink.names import Edit, renamed
 from scenarios.shrink.size import Size
 from scenarios.shrink.trial import Spent, Trial
 from sim.choices import Choices, Deltas, Seeded
@@ -15,9 +16,9 @@ from sim.scenario import Scenario
 
 __all__ = ["MAX_STEPS", "Shrunk", "shrink"]
 
-MAX_STEPS: Final = 1_000_000
+MAX_STEPS: Final = 500_000  # a quarter of a minute
 _SEEDS: Final = 5  # other schedules that a plan is tried with for each task less
-_ROUNDS: Final = 10
+_ROUNDS: Final = 3
 _MOMENTS: Final = 48  # at which trouble is tried under the tamest schedule
 
 
@@ -32,8 +33,8 @@ class Shrunk:
     steps: int  # simulated steps of all of them
     before: Size
     after: Size
-    needed: dict[str, bool]  # whether the run is fine without it: each choice, each `fault 0`
-    complete: bool  # nothing smaller was found; else the budget ended first
+    needed: dict[str, bool]  # of each `fault 0` and each choice: without it the rule holds
+    complete: bool  # all was tried; else the budget ended first, and `needed` may lack some
 
 
 def shrink(
@@ -48,29 +49,44 @@ def shrink(
     """The smallest run found that violates the same rule.  The same input gives the same result.
 
     ``choices`` are the schedule: a seed's, or the answers that are not the tamest.  ``max_steps``
-    bounds the simulated steps of all runs together.  Raises ValueError if the run does not violate
-    the rule.
+    bounds the simulated steps of all runs together, but that the run to begin with is always made
+    in full.  Raises ValueError if that run does not violate the rule, and what the engine raises
+    for a plan or limits that it refuses.
     """
     source = choices if isinstance(choices, Choices) else Deltas(choices)
     trial = Trial(scenario, source, rule, parts=parts, monitors=monitors, max_steps=max_steps)
     before = trial.best.size
+    needed: dict[str, bool] = {}
     complete = True
     try:
         _until_nothing_gets_smaller(trial)
+        for name, edit, fewer in _less(trial):
+            needed[name] = trial.needs(edit, fewer)
     except Spent:
         complete = False
     best = trial.best
     return Shrunk(
-        best.scenario,
-        best.choices,
-        best.judged,
-        trial.runs,
-        trial.steps,
-        before,
-        best.size,
-        {},
-        complete,
+        scenario=best.scenario,
+        choices=best.choices,
+        judged=best.judged,
+        runs=trial.runs,
+        steps=trial.steps,
+        before=before,
+        after=best.size,
+        needed=needed,
+        complete=complete,
     )
+
+
+def _less(trial: Trial) -> Iterator[tuple[str, Edit, dict[str, int]]]:
+    """The smallest run without one of its faults, without one of its choices."""
+    best = trial.best
+    for place in range(len(best.scenario.faults)):
+        edit = trouble.without(best.scenario, place)
+        yield f"fault {place}", edit, renamed(best.choices, best.scenario, edit, trial.shape)
+    for name in best.choices:
+        fewer = {other: answer for other, answer in best.choices.items() if other != name}
+        yield name, Edit(best.scenario), fewer
 
 
 def _until_nothing_gets_smaller(trial: Trial) -> None:
@@ -88,6 +104,13 @@ def _until_nothing_gets_smaller(trial: Trial) -> None:
         plans.simplify_nodes(trial)
         _schedule(trial)
         _amounts(trial)
+    # Other amounts may have made some of this superfluous.
+    while True:
+        size = trial.best.size
+        trouble.drop_faults(trial)
+        schedule.drop_choices(trial)
+        if trial.best.size == size:
+            return
 
 
 def _schedule(trial: Trial) -> None:

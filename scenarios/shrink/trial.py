@@ -129,6 +129,13 @@ class Trial:
         ticks = [event.tick for event in run.outcome.trace.events]
         return any(self.run(other, choices) for other in aimed(scenario, ticks, most))
 
+    def needs(self, edit: Edit, choices: Mapping[str, int]) -> bool:
+        """Whether the rule holds in a run that is the smallest but for one thing."""
+        scenario = edit.scenario
+        short = replace(scenario, max_steps=self._cap(scenario))
+        run = self._judged(short, Deltas(choices), self._all if self._first else self._own)
+        return not self._counts(run)
+
     def restart(self, choices: Choices, shrunk: Callable[["Trial"], None]) -> bool:
         """Begin with another schedule; taken if what it shrinks to is smaller."""
         kept = self.best
@@ -196,9 +203,9 @@ class Trial:
 
     def _cap(self, scenario: Scenario) -> int:
         left = self._max_steps - self.steps
-        if left <= 0:
-            raise Spent
         steps = scenario.max_steps
+        if left <= 0 or (self._endless and left < steps):
+            raise Spent
         if not self._endless:
             steps = min(steps, max(_LEAST_STEPS, _LONGER * self.best.judged.outcome.steps))
         return min(steps, left)
@@ -219,7 +226,9 @@ class Trial:
         return self._size(scenario, run) < self.best.size
 
     def _run(self, scenario: Scenario, run: Judged) -> Run:
-        return Run(scenario, run.outcome.deltas, run, self._size(scenario, run))
+        # It was given fewer steps than its scenario allows, and did not need them.
+        whole = Judged(replace(run.outcome, scenario=scenario), run.verdicts)
+        return Run(scenario, run.outcome.deltas, whole, self._size(scenario, run))
 
     def _size(self, scenario: Scenario, run: Judged) -> Size:
         outcome = run.outcome

@@ -10,9 +10,9 @@ from scenarios.shrink.passes import fewest, lowest
 from scenarios.shrink.trial import Trial
 from sim.choices import Tame
 from sim.faults import Faults
-from sim.scenario import Fault
+from sim.scenario import Fault, Scenario
 
-__all__ = ["drop_faults", "simplify_faults"]
+__all__ = ["drop_faults", "simplify_faults", "without"]
 
 _FACTOR = Fault(kind="slow_worker").factor  # the default
 
@@ -57,6 +57,15 @@ def simplify_faults(trial: Trial) -> None:
             value = getattr(_fault(trial, place), name)
             if value is not None and value >= 0:
                 lowest(value, least, partial(_set, trial, place, name))
+
+
+def without(scenario: Scenario, place: int) -> Edit:
+    """All faults but one."""
+    kept = [other for other in range(len(scenario.faults)) if other != place]
+    return Edit(
+        replace(scenario, faults=tuple(scenario.faults[other] for other in kept)),
+        faults={old: new for new, old in enumerate(kept)},
+    )
 
 
 def _fault(trial: Trial, place: int) -> Fault:
