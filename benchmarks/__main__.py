@@ -13,6 +13,7 @@ from benchmarks.growth import growth, large_run
 from benchmarks.measure import FULL, QUICK, Figure, Sizes
 from benchmarks.partitioning import partitioning
 from benchmarks.shares import shares
+from benchmarks.shrinking import every_mutant, token_leak
 from benchmarks.small_runs import small_runs
 
 __all__ = ["BENCHMARKS", "main", "table"]
@@ -24,6 +25,8 @@ BENCHMARKS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
     "growth": growth,
     "large": large_run,
     "shares": shares,
+    "shrink": token_leak,
+    "shrink-mutants": every_mutant,
 }
 
 

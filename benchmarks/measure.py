@@ -40,6 +40,8 @@ class Sizes:
     targets: tuple[int, ...] = (1_000, 10_000, 100_000)
     large: tuple[int, int] = (1_000, 100)  # tasks, records of each stream
     profiled: tuple[int, int] = (1_000, 20)
+    failing: int = 10  # seeds whose run is shrunk
+    mutants: int = 1_000  # at most, whose run is shrunk
     fresh: bool = True  # large runs have a process of their own
 
 
@@ -51,6 +53,8 @@ QUICK: Final = Sizes(
     targets=(1_000, 10_000),
     large=(1_000, 10),
     profiled=(300, 10),
+    failing=3,
+    mutants=10,
 )
 
 

@@ -46,6 +46,7 @@ __all__ = [
     "main",
     "rerun",
     "rules_page",
+    "scenario_of",
     "table",
     "unviolated",
 ]

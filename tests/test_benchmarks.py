@@ -17,6 +17,8 @@ TINY = Sizes(
     targets=(10, 20),
     large=(3, 2),
     profiled=(3, 2),
+    failing=1,
+    mutants=2,
     fresh=False,
 )
 

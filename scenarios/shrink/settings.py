@@ -8,12 +8,14 @@ from typing import Any, Final
 from scenarios.shrink.names import Edit
 from scenarios.shrink.passes import lowest
 from scenarios.shrink.trial import Trial
-from sim.latency import Constant, Latency
+from sim.latency import Bimodal, Constant, Latency
 from sim.scenario import Client, Cluster
 from workflow import Options
 
 __all__ = ["drop_workers", "fewer_rows", "plain_cluster", "plain_workloads", "shorten"]
 
+_SITES: Final = {"control": "latency", "data": "latency", "work": "work", "notify": "notify"}
+_NEARLY_ALL: Final = 96  # percent: all points of a table but the first
 _SHORTEST: Final = (2_000, 20_000, 200_000)  # budgets of a run that never ends
 
 
@@ -79,6 +81,25 @@ def plain_cluster(trial: Trial) -> None:
             lowest(value, least[each.name], change)
         else:
             _plainer(value, change)
+            _two_delays(trial, each.name)
+
+
+def _two_delays(trial: Trial, name: str) -> None:
+    """A short delay and a long one, so that the choice between them is one of 0 and 1."""
+    best = trial.best
+    value = getattr(best.scenario.cluster, name)
+    if isinstance(value, Constant) or value == getattr(Cluster(), name):
+        return
+    table = value.table()
+    simple = Bimodal(short=table[0], long=table[-1], long_percent=_NEARLY_ALL)
+    cluster: dict[str, Any] = {name: simple}
+    scenario = replace(best.scenario, cluster=replace(best.scenario.cluster, **cluster))
+    site = _SITES[name]
+    choices = {
+        decision: 1 if decision.partition(":")[0] == site else answer
+        for decision, answer in best.choices.items()
+    }
+    trial.run(scenario, choices)
 
 
 def plain_workloads(trial: Trial) -> None:
