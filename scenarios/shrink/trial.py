@@ -202,7 +202,7 @@ class Trial:
         return self.best.judged.outcome.over_budget
 
     def _cap(self, scenario: Scenario) -> int:
-        left = self._max_steps - self.steps
+        left = self._max_steps - self.steps - 1  # the step too many counts as well
         steps = scenario.max_steps
         if left <= 0 or (self._endless and left < steps):
             raise Spent

@@ -56,6 +56,8 @@ def simplify_faults(trial: Trial) -> None:
         _set(trial, place, "factor", _FACTOR)
         if _fault(trial, place).at is not None:
             _put(trial, place, replace(_fault(trial, place), at=None, nth=0))
+        if _fault(trial, place).nth == -1:
+            _set(trial, place, "nth", 0)
         for name, least in (("nth", 0), ("at", 0), ("ticks", 0), ("factor", 2)):
             value = getattr(_fault(trial, place), name)
             if value is not None and value >= 0:
