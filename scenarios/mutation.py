@@ -46,7 +46,6 @@ __all__ = [
     "main",
     "rerun",
     "rules_page",
-    "scenario_of",
     "table",
     "unviolated",
 ]

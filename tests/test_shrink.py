@@ -11,7 +11,7 @@ import pytest
 from properties.judged import judged
 from properties.monitors import MONITORS, Monitor
 from properties.mutants import MUTANTS
-from scenarios.mutation import scenario_of
+from scenarios.mutation import hunting_ground
 from scenarios.shelf import find_scenario
 from scenarios.shrink import Shrunk, Size, shrink
 from scenarios.shrink.names import Edit, renamed, shape_of
@@ -70,7 +70,7 @@ FOUND = {
 @cache
 def shrunk(name: str) -> Shrunk:
     scenario, seed, rule = FOUND[name]
-    return shrink(scenario_of(scenario), Seeded(seed), rule, parts=MUTANTS[name].parts)
+    return shrink(hunting_ground(scenario), Seeded(seed), rule, parts=MUTANTS[name].parts)
 
 
 def scans(count: int) -> Plan:
@@ -217,7 +217,7 @@ def test_a_run_that_does_not_fail_is_refused() -> None:
 def test_the_budget_is_kept_and_what_was_found_until_then_fails() -> None:
     scenario, seed, rule = FOUND["W1-token-leak"]
     parts = MUTANTS["W1-token-leak"].parts
-    result = shrink(scenario_of(scenario), Seeded(seed), rule, parts=parts, max_steps=1_500)
+    result = shrink(hunting_ground(scenario), Seeded(seed), rule, parts=parts, max_steps=1_500)
     assert not result.complete
     assert result.steps <= 1_500
     assert rule in [violation.rule for violation in result.judged.violations]
