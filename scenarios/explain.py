@@ -3,7 +3,7 @@
 Steps, not seconds, bound the work, so the same run gives the same failure everywhere.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,10 +14,9 @@ from scenarios.archive import FAILURES, save
 from scenarios.failure import Failure, Origin, failure_of
 from scenarios.failure_report import describe_failure
 from scenarios.inputs import InputError
-from scenarios.shrink import shrink
+from scenarios.shrink import Shrunk, shrink
 from scenarios.wording import choice_in_words, fault_in_words
 from sim.parts import SOUND, Parts
-from sim.scenario import Scenario
 
 __all__ = ["Explained", "explain", "reduced"]
 
@@ -95,15 +94,23 @@ def reduced(
             choices=len(outcome.deltas),
             runs=shrunk.runs,
         ),
-        cause=_causes(shrunk.scenario, shrunk.choices),
+        cause=_causes(shrunk),
     )
     # The reducer cuts runs short; who replays this in a changed world has all steps.
     return replace(failure, scenario=shrunk.scenario), shrunk.judged
 
 
-def _causes(scenario: Scenario, choices: Mapping[str, int]) -> list[str]:
-    """What is left after a reduction: each fault and each choice is needed."""
+def _causes(shrunk: Shrunk) -> list[str]:
+    """The faults and choices of which it was seen that without them the rule holds."""
     return [
-        *(fault_in_words(fault) for fault in scenario.faults),
-        *(choice_in_words(key, answer) for key, answer in choices.items()),
+        *(
+            fault_in_words(fault)
+            for place, fault in enumerate(shrunk.scenario.faults)
+            if shrunk.needed.get(f"fault {place}")
+        ),
+        *(
+            choice_in_words(key, answer)
+            for key, answer in shrunk.choices.items()
+            if shrunk.needed.get(key)
+        ),
     ]
