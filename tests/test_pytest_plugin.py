@@ -48,27 +48,33 @@ def run(folder: Path, *words: str, test: str = MINE) -> subprocess.CompletedProc
     )
 
 
-def test_a_failure_carries_its_report_its_seed_and_its_replay(tmp_path: Path) -> None:
-    done = run(tmp_path)
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which the test has failed, and what pytest said."""
+    folder = tmp_path_factory.mktemp("failed")
+    done = run(folder, "--junitxml=report.xml")
     assert done.returncode == 1, done.stdout
-    assert "FAILED  A1 a token belongs to one unfinished task" in done.stdout
-    found = re.search(
-        r"pytest  pytest (test_it\.py::test_mine) --windtunnel-seed=(\d+)", done.stdout
-    )
-    assert found is not None
-    [saved] = (tmp_path / ".windtunnel" / "failures").iterdir()
-    command = f"windtunnel replay .windtunnel/failures/{saved.name}"
-    assert f"replay  {command}" in done.stdout
-    assert f"test_it.py::test_mine: {command}" in done.stdout.partition("= windtunnel =")[2]
+    return folder, done.stdout
 
-    again = run(tmp_path, found[1], f"--windtunnel-seed={found[2]}")
+
+def test_a_failure_carries_its_report_its_seed_and_its_replay(failed: tuple[Path, str]) -> None:
+    folder, out = failed
+    assert "FAILED  A1 a token belongs to one unfinished task" in out
+    found = re.search(r"pytest  pytest (test_it\.py::test_mine) --windtunnel-seed=(\d+)", out)
+    assert found is not None
+    [saved] = (folder / ".windtunnel" / "failures").iterdir()
+    command = f"windtunnel replay .windtunnel/failures/{saved.name}"
+    assert f"replay  {command}" in out
+    assert f"test_it.py::test_mine: {command}" in out.partition("= windtunnel =")[2]
+
+    again = run(folder, found[1], f"--windtunnel-seed={found[2]}")
     assert again.returncode == 1
     assert f"windtunnel: seed {found[2]}" in again.stdout
     assert command in again.stdout
 
     replay = subprocess.run(
         [sys.executable, "-m", "scenarios", "replay", saved.stem],
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
@@ -84,9 +90,9 @@ def test_two_processes_report_the_same_failure(tmp_path: Path) -> None:
     assert len([*(tmp_path / ".windtunnel" / "failures").iterdir()]) == 1
 
 
-def test_junit_carries_the_line_that_replays(tmp_path: Path) -> None:
-    run(tmp_path, "--junitxml=report.xml")
-    properties = ET.fromstring((tmp_path / "report.xml").read_bytes()).iter("property")  # noqa: S314 - our own
+def test_junit_carries_the_line_that_replays(failed: tuple[Path, str]) -> None:
+    report = (failed[0] / "report.xml").read_bytes()
+    properties = ET.fromstring(report).iter("property")  # noqa: S314 - our own
     values = {each.get("name"): each.get("value") for each in properties}
     command = str(values["windtunnel_replay"])
     assert command.startswith("windtunnel replay .windtunnel/failures/A1-")
