@@ -12,7 +12,14 @@ from scenarios.shrink.trial import Trial
 from workflow import GraphError
 from workflow.plan import DataObjScan, Node, Parallelize, Plan, PointersScan, ScanSet
 
-__all__ = ["drop_nodes", "drop_targets", "drop_workloads", "rebuilt", "simplify_nodes"]
+__all__ = [
+    "drop_nodes",
+    "drop_targets",
+    "drop_workloads",
+    "lower_numbers",
+    "rebuilt",
+    "simplify_nodes",
+]
 
 _N = TypeVar("_N", bound=Node)
 _Target = DataObjScan | PointersScan
@@ -82,7 +89,7 @@ def drop_nodes(trial: Trial, *, seeds: int = 0) -> None:
 
 
 def simplify_nodes(trial: Trial) -> None:
-    """A scan set of one as the scan itself; of nodes only what must be said, and low numbers."""
+    """A scan set of one as the scan itself; of nodes only what must be said; short names."""
     for place in range(len(trial.best.scenario.workloads)):
         for node in list(_plan(trial, place)):
             if isinstance(node, ScanSet) and len(node.targets) == 1:
@@ -90,12 +97,17 @@ def simplify_nodes(trial: Trial) -> None:
         for node in list(_plan(trial, place)):
             if node in _plan(trial, place):
                 _defaults(trial, place, node)
+        _rename(trial, place)
+
+
+def lower_numbers(trial: Trial) -> None:
+    """How many rows nodes keep, leave out and the like."""
+    for place in range(len(trial.best.scenario.workloads)):
         for node in list(_plan(trial, place)):
             numbers = [each.name for each in fields(node) if type(getattr(node, each.name)) is int]
             for name in numbers:
                 if node in _plan(trial, place):
                     _Number(trial, place, node, name).lower()
-        _rename(trial, place)
 
 
 class _Number:

@@ -60,11 +60,11 @@ def _keep_workers(trial: Trial, kept: list[int], seeds: int) -> bool:
     return trial.edit(Edit(scenario, workers=moves, faults=numbers), seeds=seeds)
 
 
-def fewer_rows(trial: Trial) -> None:
-    """Of each scan, and batches as by default."""
+def fewer_rows(trial: Trial, *, least: int = 0) -> None:
+    """Of each scan."""
     for place in range(len(trial.best.scenario.workloads)):
         rows = trial.best.scenario.workloads[place].rows_per_scan
-        lowest(rows, 0, partial(_workload, trial, place, "rows_per_scan"))
+        lowest(rows, least, partial(_workload, trial, place, "rows_per_scan"))
 
 
 def plain_cluster(trial: Trial) -> None:

@@ -12,12 +12,15 @@ from scenarios.shrink.size import Size
 from scenarios.shrink.trial import Spent, Trial
 from sim.choices import Choices, Deltas, Seeded
 from sim.parts import SOUND, Parts
-from sim.scenario import Scenario
+from sim.scenario import Scenario, Workload
+from workflow import Plan
 
 __all__ = ["MAX_STEPS", "Shrunk", "shrink"]
 
 MAX_STEPS: Final = 500_000  # a quarter of a minute
 _SEEDS: Final = 5  # other schedules that a plan is tried with for each task less
+_MANY_ROWS: Final = 500
+_ROWS: Final = Workload(plan=Plan()).rows_per_scan  # the default
 _ROUNDS: Final = 3
 _MOMENTS: Final = 48  # at which trouble is tried under the tamest schedule
 
@@ -95,6 +98,11 @@ def _until_nothing_gets_smaller(trial: Trial) -> None:
     while before is None or trial.best.size.rough < before.rough:
         before = trial.best.size
         _structure(trial, 0)
+        # What makes runs long, before the many runs of a search.  Not all of it yet: with next to
+        # no rows left fewer schedules fail.
+        if trial.best.size.rows > _MANY_ROWS:
+            plans.lower_numbers(trial)
+            settings.fewer_rows(trial, least=_ROWS)
         _structure(trial, _SEEDS)
         _schedule(trial)
         trouble.simplify_faults(trial)
@@ -132,6 +140,7 @@ def _amounts(trial: Trial) -> None:
         trouble.simplify_faults(trial)
         settings.plain_cluster(trial)
         settings.plain_workloads(trial)
+        plans.lower_numbers(trial)
         settings.fewer_rows(trial)
         if trial.best.size == before:
             return
