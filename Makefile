@@ -8,7 +8,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test bench mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test bench edits mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
@@ -18,6 +18,9 @@ test: venv  ## run the tests; ARGS="-k name" goes on to pytest
 
 bench: venv  ## run the benchmarks, four minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+edits: venv  ## replay failures under edits of the code, two minutes; ARGS="log-line" for some
+	@$(BIN)/python -m benchmarks.edits $(ARGS)
 
 mutants: venv  ## hunt every mutant, and look for false alarms; ARGS="NAME" for some, "--write" for the page, "--keep" for the kept failures
 	@$(BIN)/python -m scenarios.mutation $(ARGS)

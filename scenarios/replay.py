@@ -1,15 +1,15 @@
 """Run again what was recorded, and say whether it is the same.
 
 A saved failure is judged by its rule: SAME if the rule is broken again, though other events may
-have come to lie around it; FIXED if it holds, and DIVERGED if it holds but the run is not the one
-that was recorded, so that nothing can be said.  A saved trace is compared event by event, and a
-code by the digest of its trace.
+have come to lie around it, or it is broken in a run nearby, which is then said; FIXED if it holds,
+and DIVERGED if it holds but the run is not the one that was recorded, so that nothing can be said.
+A saved trace is compared event by event, and a code by the digest of its trace.
 """
 
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from properties.judged import Judged
@@ -17,6 +17,7 @@ from scenarios.codes import DIGEST, is_packed, unpack
 from scenarios.failure import Failure, failure_from_code, mark
 from scenarios.inputs import InputError
 from scenarios.named import parts_named
+from scenarios.nearby import RUNS, nearby
 from scenarios.runs import LARGEST_SEED, Run, run
 from scenarios.shelf import scenario_for
 from sim.choices import Deltas, Seeded
@@ -30,6 +31,7 @@ __all__ = ["Replay", "replay_code", "replay_failure", "replay_trace"]
 
 Verdict = Literal["SAME", "FIXED", "DIVERGED"]
 
+_NEAR_STEPS: Final = 400_000  # that a search nearby may take: some ten seconds
 _NAMED: Final = re.compile(r"([^@]+)@([0-9]{1,19})@([a-z]+)@([0-9a-f]{12})")
 
 
@@ -163,12 +165,46 @@ def _judge(failure: Failure, *, digest: str = "", parts: Parts | None = None) ->
         moved = f"the rule is broken again, but {_other_digest(again, digest)}"
     if _breaks(found, failure.rule):
         return Replay("SAME", again, moved, *differs)
+    beside = ""
+    if not _as_recorded(failure, found, place, digest):
+        near, beside = _found_nearby(failure, found, parts)
+        if near is not None:
+            return Replay("SAME", replace(again, judged=near), beside)
     if found.violations:
-        reason = f"another rule is broken instead: {found.first.rule}"
+        reason = f"another rule is broken instead: {found.first.rule}{beside}"
         return Replay("DIVERGED", again, reason, *differs)
     if choices.unused:
-        return Replay("DIVERGED", again, _why_lost(failure, choices), *differs)
-    return Replay("FIXED", again, "every recorded choice was asked", *differs)
+        return Replay("DIVERGED", again, _why_lost(failure, choices) + beside, *differs)
+    return Replay("FIXED", again, f"every recorded choice was asked{beside}", *differs)
+
+
+def _as_recorded(failure: Failure, found: Judged, place: int | None, digest: str) -> bool:
+    """Whether it is known to be the same run: then it is the rules that have changed."""
+    if digest:
+        return found.outcome.digest.startswith(digest)
+    return bool(failure.marks) and place is None
+
+
+def _found_nearby(
+    failure: Failure, found: Judged, parts: Parts | None
+) -> tuple[Judged | None, str]:
+    """The first run near a failure that breaks its rule, and what is said about that.
+
+    Steps of the simulator bound the search as well as `RUNS`.
+    """
+    most = max(_NEAR_STEPS // RUNS, 2 * found.outcome.steps)  # of a run
+    steps = runs = 0
+    for near in nearby(failure):
+        if steps >= _NEAR_STEPS:
+            break
+        short = min(most, near.scenario.max_steps)
+        scenario = replace(near.scenario, max_steps=short)
+        there = replace(failure, scenario=scenario).run(near.choices, parts=parts, stop=False)
+        steps, runs = steps + there.outcome.steps, runs + 1
+        cut = there.outcome.over_budget and short < near.scenario.max_steps
+        if _breaks(there, failure.rule) and not cut:
+            return there, f"found again nearby, in run {runs} of at most {RUNS}: {near.what}"
+    return None, f", and in {runs} runs nearby the rule holds"
 
 
 def _breaks(found: Judged, rule: str) -> bool:

@@ -23,12 +23,21 @@ _PROCESSES: Final = 2
 
 
 def table(found: Mapping[str, Verdicts], names: Sequence[str]) -> Iterator[str]:
-    """How many of these mutants each form finds again, an edit a row."""
+    """How many of these mutants each form finds again, an edit a row; in brackets, how many nearby.
+
+    Nearby: not in the recorded run itself, but in one of those that a replay tries after it.
+    """
     yield f"| edit | {' | '.join(FORMS.values())} |"
     yield "|---|" + "---|" * len(FORMS)
     for edit, verdicts in found.items():
-        counts = [sum(verdicts[name][form] == SAME for name in names) for form in FORMS]
-        yield f"| {edit or 'none'} | {' | '.join(map(str, counts))} |"
+        cells = [_count([verdicts[name][form] for name in names]) for form in FORMS]
+        yield f"| {edit or 'none'} | {' | '.join(cells)} |"
+
+
+def _count(words: Sequence[str]) -> str:
+    same = sum(word.startswith(SAME) for word in words)
+    near = same - sum(word == SAME for word in words)
+    return f"{same} ({near})" if near else str(same)
 
 
 def _lost(found: Mapping[str, Verdicts]) -> Iterator[str]:
@@ -37,7 +46,8 @@ def _lost(found: Mapping[str, Verdicts]) -> Iterator[str]:
         for name, words in verdicts.items():
             for form in ("kept", "found", "seed"):
                 if words[form] != SAME:
-                    yield f"LOST       {edit}: {name}, {form}: {words[form]}"
+                    word = "NEARBY" if words[form].startswith(SAME) else "LOST"
+                    yield f"{word:<10} {edit}: {name}, {form}: {words[form]}"
             if words["sound"]:
                 yield f"FALSE      {edit}: {name}: sound parts violate {words['sound']}"
 

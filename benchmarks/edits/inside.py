@@ -55,14 +55,14 @@ def replayed(record: dict[str, Any], change: str = "") -> dict[str, str]:
     kept = _read(record["kept"], to)
     found = _read(record["found"], to)
     tape, stream = record["tape"], record["stream"]
-    sound = replay_failure(kept, parts=SOUND)
+    sound = kept.run(parts=SOUND)
     verdicts = {
         "kept": _replay(kept),
         "found": _replay(found),
         "seed": _again(found, found.scenario, Seeded(record["seed"])),
         "tape": _again(found, found.scenario, Tape(tape)),
         "stream": "not found",
-        "sound": " ".join(each.rule for each in sound.run.violations),
+        "sound": " ".join(each.rule for each in sound.violations),
     }
     if stream is not None:
         scenario = replace(to(scenario_from_json(stream["scenario"])), max_steps=_STEPS)
@@ -78,7 +78,8 @@ def _read(value: object, to: _Change) -> Failure:
 
 def _replay(failure: Failure) -> str:
     replay = replay_failure(failure)
-    return SAME if replay.verdict == "SAME" else f"{replay.verdict} {replay.reason}"
+    near = replay.verdict == "SAME" and "nearby" in replay.reason
+    return SAME if replay.verdict == "SAME" and not near else f"{replay.verdict} {replay.reason}"
 
 
 def _again(failure: Failure, scenario: Scenario, choices: Choices) -> str:
