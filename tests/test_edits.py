@@ -42,7 +42,7 @@ def test_a_tree_that_a_patch_does_not_fit_is_refused(
     monkeypatch.setattr("benchmarks.edits.copies.PATCHES", tmp_path)
     text = (PATCHES / "fault-kind.patch").read_text(encoding="utf-8")
     (tmp_path / "fault-kind.patch").write_text(text.replace("cancel_task", "no_such_kind"))
-    with pytest.raises(RuntimeError, match="fault-kind: .*scenario.py"):
+    with pytest.raises(RuntimeError, match=r"fault-kind: .*scenario\.py"):
         replayed_under("fault-kind", records)
 
 
@@ -61,7 +61,7 @@ def test_one_stream_gives_the_same_run_for_a_seed_and_another_for_the_next() -> 
 
 
 def test_those_with_most_choices_left_come_first() -> None:
-    plain = {"found": {"choices": {}}}
+    plain: dict[str, Any] = {"found": {"choices": {}}}
     some = [
         {"name": "sure", "left": 0, "runs": 1, **plain},
         {"name": "rare", "left": 0, "runs": 9, **plain},
