@@ -151,7 +151,7 @@ def test_a_choice_that_is_asked_no_more_is_a_divergence_that_names_it(leak: Fail
     other = replace(leak, choices={**leak.choices, "tie:m7/t1 dreams": 1})
     again = replay_failure(other, parts=SOUND)
     assert again.verdict == "DIVERGED"
-    assert again.reason.endswith("recorded choices were not asked, 'tie:m7/t1 dreams' first")
+    assert "recorded choices were not asked, 'tie:m7/t1 dreams' first" in again.reason
     assert replay_failure(other).verdict == "SAME", "the rule is broken all the same"
 
 
@@ -172,7 +172,7 @@ def test_another_rule_instead_is_a_divergence(leak: Failure) -> None:
     violation = replace(leak.violation, rule="D7")
     again = replay_failure(replace(leak, violation=violation))
     assert again.verdict == "DIVERGED"
-    assert again.reason == f"another rule is broken instead: {leak.rule}"
+    assert again.reason.startswith(f"another rule is broken instead: {leak.rule}")
 
 
 # Names of classes.

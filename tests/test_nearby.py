@@ -18,12 +18,10 @@ def ours(name: str) -> Failure:
     return load_failure(OURS / f"{name}.json")
 
 
-def with_time_out(failure: Failure, ticks: int) -> Failure:
-    scenario = failure.scenario
-    return replace(
-        failure,
-        scenario=replace(scenario, cluster=replace(scenario.cluster, ack_timeout=ticks)),
-    )
+def cancelled_at(failure: Failure, ticks: int) -> Failure:
+    [workload] = failure.scenario.workloads
+    workload = replace(workload, client=replace(workload.client, cancel_at=ticks))
+    return replace(failure, scenario=replace(failure.scenario, workloads=(workload,)))
 
 
 def test_there_are_no_more_than_so_many_and_they_are_always_the_same() -> None:
@@ -46,7 +44,7 @@ def test_each_is_another_run_and_can_be_saved(name: str) -> None:
 
 
 def test_what_was_recorded_is_kept_over_what_a_seed_draws() -> None:
-    failure = ours("one-too-many")
+    failure = ours("ends-with-the-first")
     [(name, answer)] = failure.choices.items()
     *_, last = nearby(failure)
     assert "drawn from seed" in last.what
@@ -56,11 +54,10 @@ def test_what_was_recorded_is_kept_over_what_a_seed_draws() -> None:
 
 
 def test_a_moment_that_was_just_right_is_found_again_and_that_is_said() -> None:
-    failure = ours("former-attempts-count")
-    sooner = with_time_out(failure, failure.scenario.cluster.ack_timeout - 3)
-    replay = replay_failure(sooner)
+    failure = ours("cancel-told-twice")
+    replay = replay_failure(cancelled_at(failure, 3))
     assert replay.verdict == "SAME"
-    assert replay.reason.startswith("found again nearby, in run ")
+    assert replay.reason.startswith("found again nearby, in run 3 of at most 100: cancel_at of ")
     assert any(each.rule == failure.rule for each in replay.run.violations)
     assert replay.recorded is None
 
