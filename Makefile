@@ -13,8 +13,8 @@ UV := uv==0.13.9
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
 
-test: venv  ## run the tests; ARGS="-k name" goes on to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest, ARGS="-n 0" is one process
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 bench: venv  ## run the benchmarks, four minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)
