@@ -204,7 +204,7 @@ def _found_nearby(
         cut = there.outcome.over_budget and short < near.scenario.max_steps
         if _breaks(there, failure.rule) and not cut:
             return there, f"found again nearby, in run {runs} of at most {RUNS}: {near.what}"
-    return None, f", and the rule holds nearby too, in runs: {runs}"
+    return None, f"; the rule holds nearby too, in runs: {runs}"
 
 
 def _breaks(found: Judged, rule: str) -> bool:

@@ -73,7 +73,7 @@ def test_an_answer_that_was_just_right_is_found_again() -> None:
 def test_what_is_mended_is_not_found_nearby_and_the_number_of_runs_is_said() -> None:
     replay = replay_failure(ours("hasty-time-out"), parts=SOUND)
     assert replay.verdict == "FIXED"
-    assert replay.reason.endswith(f", and the rule holds nearby too, in runs: {RUNS}")
+    assert replay.reason.endswith(f"; the rule holds nearby too, in runs: {RUNS}")
 
 
 def test_a_run_that_was_cut_short_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,24 +50,30 @@ CHANGES: Final[dict[str, _Change]] = {"": _unchanged, "unrelated-workload": _wor
 
 
 def replayed(record: dict[str, Any], change: str = "") -> dict[str, str]:
-    """What each form says, and ``sound``: what a run without the mutant violates."""
+    """What each form says, and ``sound``: what runs without the mutant violate.
+
+    Those are the reduced run and, where a failure was only found nearby, the runs near it.
+    """
     to = CHANGES[change]
     kept = _read(record["kept"], to)
     found = _read(record["found"], to)
-    tape, stream = record["tape"], record["stream"]
-    sound = kept.run(parts=SOUND)
+    stream = record["stream"]
     verdicts = {
         "kept": _replay(kept),
         "found": _replay(found),
         "seed": _again(found, found.scenario, Seeded(record["seed"])),
-        "tape": _again(found, found.scenario, Tape(tape)),
+        "tape": _again(found, found.scenario, Tape(record["tape"])),
         "stream": "not found",
-        "sound": " ".join(each.rule for each in sound.violations),
     }
     if stream is not None:
         scenario = replace(to(scenario_from_json(stream["scenario"])), max_steps=_STEPS)
         verdicts["stream"] = _again(found, scenario, Stream(stream["seed"]))
-    return verdicts
+    sound = {each.rule: None for each in kept.run(parts=SOUND).violations}
+    for form, failure in (("kept", kept), ("found", found)):
+        nearby = verdicts[form].startswith(SAME) and verdicts[form] != SAME
+        if nearby and replay_failure(failure, parts=SOUND).verdict == SAME:
+            sound[failure.rule] = None
+    return {**verdicts, "sound": " ".join(sound)}
 
 
 def _read(value: object, to: _Change) -> Failure:
