@@ -7,7 +7,8 @@ moves it into a library of kept failures, where a test runs it from then on.
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "KEPT",
     "OURS",
     "find_failure",
+    "found_folder",
     "keep",
     "kept",
     "load_failure",
@@ -38,25 +40,38 @@ _LONG: Final = 160  # characters of a line of JSON that is not broken up
 _DEEP: Final = 5  # levels that are
 _HEAD: Final = 200  # bytes that say what a file is
 
+_NAME: Final = re.compile(r"\w[\w.-]*")  # of a kept failure: one file in its folder
+
 _TEST: Final = '''\
 """Failures that were kept: what was broken holds, and stays so."""
+
+from pathlib import Path
 
 import pytest
 
 from scenarios.archive import kept
-from scenarios.failure import Failure
 from scenarios.testing import check_kept
 
+LIBRARY = Path(__file__).parent / {folder!r}
 
-@pytest.mark.parametrize("failure", kept("{folder}"), ids=lambda failure: failure.name)
-def test_what_was_broken_holds(failure: Failure) -> None:
-    check_kept(failure)
+
+@pytest.mark.parametrize("path", kept(LIBRARY), ids=lambda path: path.stem)
+def test_what_was_broken_holds(path: Path) -> None:
+    check_kept(path)
 '''
 
 
-def save(failure: Failure, folder: Path = FAILURES) -> Path:
-    """Write a failure under its name, and say where.  Raises InputError."""
-    return write_failure(failure, folder / f"{failure.name}.json")
+def found_folder() -> Path:
+    """Where failures are saved: as the environment says under `ARTIFACTS`, else `FAILURES`."""
+    return Path(os.environ.get(ARTIFACTS) or FAILURES)
+
+
+def save(failure: Failure, folder: Path | None = None) -> Path:
+    """Write a failure under its name, by default into `found_folder`, and say where.
+
+    Raises InputError.
+    """
+    return write_failure(failure, (folder or found_folder()) / f"{failure.name}.json")
 
 
 def write_failure(failure: Failure, path: Path) -> Path:
@@ -106,8 +121,13 @@ def load_failure(path: Path) -> Failure:
     return failure_from_json(value, where=str(path))
 
 
-def find_failure(name: str, folders: tuple[Path, ...] = (FAILURES, KEPT, OURS)) -> Path | None:
-    """The file of a failure: a path as it is, or its name in one of the folders."""
+def find_failure(name: str, folders: Sequence[Path] | None = None) -> Path | None:
+    """The file of a failure: a path as it is, or its name in one of the folders.
+
+    By default those are `found_folder`, `KEPT` and `OURS`.
+    """
+    if folders is None:
+        folders = (found_folder(), KEPT, OURS)
     for place in (name, *(str(folder / f"{name}.json") for folder in folders)):
         if is_there(place) and _is_failure(Path(place)):
             return Path(place)
@@ -123,13 +143,12 @@ def _is_failure(path: Path) -> bool:
     return False
 
 
-def kept(folder: str | Path = KEPT) -> list[Failure]:
-    """Every failure of a folder, by name."""
-    return [load_failure(path) for path in _files(Path(folder))]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    yield from sorted(folder.glob("*.json"))
+def kept(folder: str | Path = KEPT) -> list[Path]:
+    """The file of every failure of a folder, by name.  Raises InputError if there is none."""
+    found = sorted(Path(folder).glob("*.json"))
+    if not found:
+        raise InputError(str(folder), "got no kept failure there, expected some")
+    return found
 
 
 def keep(
@@ -147,17 +166,21 @@ def keep(
     is "violated".  Raises InputError.
     """
     failure = replace(load_failure(path), expect=expect)
-    new = into / f"{name or failure.name}.json"
+    name = name or failure.name
+    if not _NAME.fullmatch(name):
+        raise InputError(name, "got it as a name, expected letters, digits, and . _ - between them")
+    new = into / f"{name}.json"
     if new.exists():
-        raise InputError(str(new), "is there already; another name would be --name NAME")
+        raise InputError(str(new), "is there already; another name would be --as NAME")
     write_failure(failure, new)
     path.unlink()
-    test = tests / f"test_kept_in_{into.name}.py"
+    test = tests / f"test_kept_in_{re.sub(r'[^A-Za-z0-9]+', '_', str(into)).strip('_')}.py"
     if test.exists():
         return new, None
+    way = os.path.relpath(into, tests).replace(os.sep, "/")
     try:
         tests.mkdir(parents=True, exist_ok=True)
-        test.write_text(_TEST.format(folder=into.as_posix()), encoding="utf-8")
+        test.write_text(_TEST.format(folder=way), encoding="utf-8")
     except OSError as error:
         raise InputError(str(test), f"cannot be written ({error.strerror})") from None
     return new, test

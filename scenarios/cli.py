@@ -1,5 +1,6 @@
 """`windtunnel`, the command."""
 
+import difflib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal, TextIO, get_args
 import click
 
 from properties.mutants import MUTANTS
-from scenarios.archive import FAILURES, KEPT, OURS, find_failure, keep, load_failure
+from scenarios.archive import KEPT, OURS, find_failure, found_folder, keep, load_failure
 from scenarios.check import check_trace, describe_judged, judged_as_json
 from scenarios.determinism import (
     ProcessFailed,
@@ -40,7 +41,6 @@ from scenarios.shelf import (
     plan_names,
     scenario_for,
     scenario_names,
-    unknown,
 )
 from sim.choices import Seeded
 from sim.parts import SOUND
@@ -423,10 +423,13 @@ def keep_command(
     name: str, new_name: str, into: Path, tests: Path, expect: Literal["holds", "violated"]
 ) -> None:
     """Move the saved failure NAME, or a file, into a library that a test runs."""
-    path = find_failure(name, (FAILURES,))
+    folder = found_folder()
+    path = find_failure(name, (folder,))
     if path is None:
-        names = sorted(each.stem for each in FAILURES.glob("*.json"))
-        raise unknown(name, f"no saved failure of {FAILURES}", names)
+        names = sorted(each.stem for each in folder.glob("*.json"))
+        near = difflib.get_close_matches(name[:100], names, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names) or 'none'}"
+        raise InputError(f"{name:.100}", f"got no saved failure of {folder}; {hint}")
     new, test = keep(path, name=new_name, into=into, tests=tests, expect=expect)
     click.echo(f"kept       {new}")
     if test is not None:

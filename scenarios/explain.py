@@ -10,10 +10,11 @@ from typing import Final
 
 from properties.judged import Judged
 from properties.monitors import MONITORS, Monitor
-from scenarios.archive import FAILURES, save
+from scenarios.archive import save
 from scenarios.failure import Failure, Origin, failure_of
 from scenarios.failure_report import describe_failure
 from scenarios.inputs import InputError
+from scenarios.named import is_local
 from scenarios.shrink import Shrunk, shrink
 from scenarios.wording import choice_in_words, fault_in_words
 from sim.parts import SOUND, Parts
@@ -23,21 +24,35 @@ __all__ = ["Explained", "explain", "reduced"]
 STEPS: Final = 400_000  # that a reduction may simulate: some ten seconds
 
 
+_UNSTEADY: Final = (
+    "the same run went otherwise when it was made again: a part or a rule keeps state from one run"
+    " to the next, or draws chance of its own"
+)
+_LOCAL: Final = "a class made inside of a function has no name: only its own test can run it again"
+
+
+class Unsteady(Exception):
+    """A run did not come out the same a second time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A reduced failure, its run, and where it was saved."""
+    """A reduced failure, its run, and where it was saved; else why it was not."""
 
     failure: Failure
     run: Judged
     saved: Path | None
-    trouble: str = ""  # why it could not be saved
+    trouble: str = ""
+
+    @property
+    def command(self) -> str:
+        """What replays it; empty if nothing does."""
+        return next((line[10:] for line in self.lines() if line.startswith("  replay")), "")
 
     def lines(self) -> Iterator[str]:
         """The report."""
         saved = "" if self.saved is None else str(self.saved)
-        yield from describe_failure(self.failure, self.run, saved=saved)
-        if self.trouble:
-            yield f"  unsaved {self.trouble}"
+        yield from describe_failure(self.failure, self.run, saved=saved, trouble=self.trouble)
 
 
 def explain(
@@ -47,7 +62,7 @@ def explain(
     parts: Parts = SOUND,
     monitors: Sequence[type[Monitor]] = (),
     origin: Origin | None = None,
-    folder: Path = FAILURES,
+    folder: Path | None = None,
     max_steps: int = STEPS,
 ) -> Explained:
     """Reduce a run that broke a rule, save it and be ready to tell.
@@ -55,13 +70,21 @@ def explain(
     ``rule`` is by default the one that was broken first; ``monitors`` are those beside `MONITORS`.
     Raises ValueError if no rule was broken.
     """
-    failure, small = reduced(
-        run, rule=rule, parts=parts, monitors=monitors, origin=origin, max_steps=max_steps
-    )
+    try:
+        failure, small = reduced(
+            run, rule=rule, parts=parts, monitors=monitors, origin=origin, max_steps=max_steps
+        )
+    except Unsteady:
+        whole = failure_of(
+            run, rule or run.first.rule, parts=parts, monitors=monitors, origin=origin
+        )
+        return Explained(whole, run, None, _UNSTEADY)
+    if any(map(is_local, failure.classes)):
+        return Explained(failure, small, None, _LOCAL)
     try:
         return Explained(failure, small, save(failure, folder))
     except InputError as error:
-        return Explained(failure, small, None, str(error))
+        return Explained(failure, small, None, f"{error}")
 
 
 def reduced(
@@ -73,16 +96,19 @@ def reduced(
     origin: Origin | None = None,
     max_steps: int = STEPS,
 ) -> tuple[Failure, Judged]:
-    """What `explain` saves, and its run.  Raises ValueError if no rule was broken."""
+    """What `explain` saves, and its run.  Raises as `explain`, and `Unsteady`."""
     outcome, rule = run.outcome, rule or run.first.rule
-    shrunk = shrink(
-        outcome.scenario,
-        outcome.deltas,
-        rule,
-        parts=parts,
-        monitors=(*MONITORS, *monitors),
-        max_steps=max_steps,
-    )
+    try:
+        shrunk = shrink(
+            outcome.scenario,
+            outcome.deltas,
+            rule,
+            parts=parts,
+            monitors=(*MONITORS, *monitors),
+            max_steps=max_steps,
+        )
+    except ValueError as error:
+        raise Unsteady(str(error)) from None
     failure = failure_of(
         shrunk.judged,
         rule,

@@ -8,6 +8,7 @@ last events in full, and versions.  So it still says something when the code aro
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -39,7 +40,9 @@ __all__ = [
 FORMAT: Final = "windtunnel.failure"
 FORMAT_VERSION: Final = 1
 
-_SHOWN: Final = 20  # of the first events, and of the last
+_SHOWN: Final = 100  # of the first events, and of the last
+_MARK: Final = 4  # digits
+_UNFIT: Final = re.compile(r"[^\w.-]+")  # for the name of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +84,14 @@ class Failure:
     @property
     def name(self) -> str:
         """What it is called: the rule, and a few digits of what the run depends on."""
-        parts = [scenario_to_json(self.scenario), dict(self.choices), name_parts(self.parts)]
-        text = json.dumps([self.rule, *parts], sort_keys=True)
-        return f"{self.rule.replace(' ', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        what = [scenario_to_json(self.scenario), dict(self.choices), self.classes]
+        digest = hashlib.sha256(json.dumps([self.rule, *what], sort_keys=True).encode())
+        return f"{_UNFIT.sub('-', self.rule)}-{digest.hexdigest()[:6]}"
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the parts and the rules that are not ours."""
+        return [*name_parts(self.parts).values(), *map(name_of, self.monitors)]
 
     def run(
         self, choices: Choices | None = None, *, parts: Parts | None = None, stop: bool = True
@@ -101,7 +109,7 @@ class Failure:
 def mark(event: Event) -> str:
     """Four digits that tell one event from another; a sum of all that it says."""
     text = json.dumps(event.to_json(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:4]
+    return hashlib.sha256(text.encode()).hexdigest()[:_MARK]
 
 
 def failure_of(
@@ -202,6 +210,16 @@ def failure_from_json(value: object, *, where: str = "failure") -> Failure:
     except ScenarioError as error:
         raise InputError("", str(error)) from None
     marks = reading.text(table, "marks")
+    if len(marks) % _MARK or not re.fullmatch("[0-9a-f]*", marks):
+        raise InputError(where, f"marks: got {marks!r:.60}, expected {_MARK} digits an event")
+    monitors = tuple(
+        find_class(name, f"{where}: monitors", of=Monitor)
+        for name in reading.texts(table, "monitors")
+    )
+    rule = reading.text(table, "rule")
+    known = [each.rule for each in (*MONITORS, *monitors)]
+    if rule not in known and not rule.startswith("raised "):
+        raise InputError(where, f"rule: got {rule!r:.60}, which is none of ours or of its monitors")
     expect = reading.text(table, "expect")
     if expect not in ("holds", "violated"):
         raise InputError(where, f"expect: got {expect!r:.60}, expected 'holds' or 'violated'")
@@ -209,20 +227,17 @@ def failure_from_json(value: object, *, where: str = "failure") -> Failure:
         scenario=scenario,
         choices=reading.counts(table, "choices"),
         violation=Violation(
-            reading.text(table, "rule"),
+            rule,
             reading.text(table, "sentence"),
             reading.text(table, "seen"),
             tuple(reading.integers(table, "proof")),
             reading.text(table, "right"),
         ),
         parts=parts_named(table.get("parts"), where),
-        monitors=tuple(
-            find_class(name, f"{where}: monitors", of=Monitor)
-            for name in reading.texts(table, "monitors")
-        ),
+        monitors=monitors,
         origin=reading.origin(table),
         expect=expect,
-        marks=tuple(marks[place : place + 4] for place in range(0, len(marks), 4)),
+        marks=tuple(marks[place : place + _MARK] for place in range(0, len(marks), _MARK)),
         first=reading.events(table, "first"),
         last=reading.events(table, "last"),
         cause=tuple(reading.texts(table, "cause")),

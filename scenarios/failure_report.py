@@ -7,11 +7,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
 from properties.judged import Judged
+from scenarios.archive import FAILURES
 from scenarios.failure import Failure, failure_to_code
+from scenarios.named import is_local
 from scenarios.wording import line_of
 from sim.scenario import Client, Cluster, Scenario
 from workflow import Options, partition
@@ -42,8 +45,14 @@ _NO_TIMES: Final = "@max_time_range start=0001-01-01T00:00:00Z end=0001-01-01T00
 _TROUBLE: Final = ("ack_timeout", "crash", "fault", "leaving", "process_failed", "worker_lost")
 
 
-def describe_failure(failure: Failure, run: Judged, *, saved: str = "") -> Iterator[str]:
-    """The report.  ``run`` is the failure's own; ``saved`` the file that it stands in."""
+def describe_failure(
+    failure: Failure, run: Judged, *, saved: str = "", trouble: str = ""
+) -> Iterator[str]:
+    """The report.
+
+    ``run`` is the failure's own; ``saved`` the file that it stands in, ``trouble`` why it stands
+    in none.
+    """
     violation, origin = failure.violation, failure.origin
     events = run.outcome.trace.events
     yield _cut(f"FAILED  {failure.rule} {violation.sentence}")
@@ -56,10 +65,11 @@ def describe_failure(failure: Failure, run: Judged, *, saved: str = "") -> Itera
     yield from _block("plan", _plans(failure.scenario))
     yield from _block("story", [line_of(event) for event in _story(failure, events)])
     yield from _block("cause", _causes(failure))
+    yield from _said("unsaved", trouble)
     code = failure_to_code(failure, run.outcome.digest)
     if saved:
         yield f"{'  replay':<{_LABEL}}windtunnel replay {shlex.quote(saved)}"
-    if code:
+    if code and not any(map(is_local, failure.classes)):
         yield f"{'  code' if saved else '  replay':<{_LABEL}}windtunnel replay {code}"
     if origin.test:
         seed = "" if origin.seed is None else f" --windtunnel-seed={origin.seed}"
@@ -70,10 +80,12 @@ def describe_failure(failure: Failure, run: Judged, *, saved: str = "") -> Itera
         words += ["--mutant", origin.mutant] if origin.mutant else []
         yield f"{'  whole':<{_LABEL}}windtunnel run {shlex.join(words)}"
     if saved:
-        yield f"{'  keep':<{_LABEL}}windtunnel keep {failure.name}"
+        found = Path(saved).parent == FAILURES
+        yield f"{'  keep':<{_LABEL}}windtunnel keep {shlex.quote(failure.name if found else saved)}"
 
 
 def _cut(line: str) -> str:
+    line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
 
 

@@ -20,12 +20,11 @@ from typing import Any, Final, TypeVar
 from scenarios.inputs import InputError
 from sim.parts import SOUND, Parts
 
-__all__ = ["find_class", "name_of", "name_parts", "parts_named"]
+__all__ = ["find_class", "is_local", "name_of", "name_parts", "parts_named"]
 
 T = TypeVar("T")
 
 _OURS: Final = ("workflow", "sim", "properties", "scenarios")
-_LOCAL: Final = "<locals>"
 
 
 def name_of(cls: type) -> str:
@@ -39,16 +38,19 @@ def name_of(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
 
+def is_local(name: str) -> bool:
+    """Whether a name is of a class that was made inside of a function, and cannot be found."""
+    return "<locals>" in name
+
+
 def find_class(name: str, where: str, *, of: type[T]) -> type[T]:
     """The class of a name, a subclass of `of`.  Imports what it stands in; raises InputError."""
     place, _, path = name.partition(":")
     if not place or not path:
         raise InputError(where, f"got {name!r:.80}, expected package.module:Class or file.py:Class")
-    if _LOCAL in path:
+    if is_local(name):
         raise InputError(
-            where,
-            f"got {name!r}, a class made inside of a function: only its own test can run it."
-            "  A class of a module could be replayed",
+            where, f"got {name!r}, a class made inside of a function: only its own test can run it"
         )
     found: object = _import(place, name, where)
     for part in path.split("."):
@@ -64,7 +66,9 @@ def _import(place: str, name: str, where: str) -> object:
         sys.path.append(str(Path.cwd()))
     try:
         return _load(place) if place.endswith(".py") else importlib.import_module(place)
-    except Exception as error:  # noqa: BLE001 - whatever a module raises when it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module may exit, or skip itself, as it likes
         why = f"{type(error).__name__}: {error}"
         raise InputError(where, f"got {name!r}, which cannot be imported ({why})") from None
 
@@ -74,14 +78,25 @@ def _load(place: str) -> object:
     for module in [*sys.modules.values()]:
         if getattr(module, "__file__", None) == str(path):
             return module  # a test that is running: its class is this one, no copy of it
+    folder, dotted = path.parent, path.stem
+    while (folder / "__init__.py").is_file():
+        folder, dotted = folder.parent, f"{folder.name}.{dotted}"
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))  # what it imports from beside it
+    if "." in dotted:  # in a package, from which it may import
+        return importlib.import_module(dotted)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{place} is no Python file")
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # what it imports from beside it
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    # Under a name that nobody else has: it may be called like a module that others import.
+    own = f"windtunnel:{path}"
+    sys.modules[own] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[own]
+        raise
     return module
 
 

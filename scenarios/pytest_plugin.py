@@ -10,8 +10,12 @@ def test_my_engine(windtunnel):
 ```
 """
 
+import inspect
 import os
 import shlex
+import sys
+import types
+import unittest
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -32,7 +36,8 @@ _Report = Generator[None, pytest.TestReport, pytest.TestReport]
 
 _MARK: Final = "windtunnel"
 _REPLAY: Final = "windtunnel_replay"
-_RUNS: Final = ("runs", "seed")  # keywords of the mark
+_LEAST: Final = {"runs": 1, "seed": 0}  # of each keyword of the mark
+_MOST: Final = 2**63 - 1
 _WAS: Final = pytest.StashKey[str | None]()
 
 
@@ -94,10 +99,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "windtunnel(*targets, runs=None, seed=0): run the test over many scenarios, each a name of"
         " the library, a file or a Scenario; by default `random`.",
     )
-    for option, least in (("--windtunnel-seed", 0), ("--windtunnel-runs", 1)):
-        value = config.getoption(option)
-        if value is not None and value < least:
-            raise pytest.UsageError(f"{option}: got {value}, expected an integer >= {least}")
+    for name, least in _LEAST.items():
+        value = config.getoption(f"--windtunnel-{name}")
+        if value is not None and not least <= value <= _MOST:
+            raise pytest.UsageError(f"--windtunnel-{name}: got {value}, expected {_range(least)}")
     folder = config.getoption("--windtunnel-artifacts")
     if folder is not None:
         config.stash[_WAS] = os.environ.get(_ARTIFACTS)
@@ -137,6 +142,20 @@ def windtunnel(request: pytest.FixtureRequest) -> Case:
     return next(_cases(request.node))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse the mark where nothing would look at it."""
+    if item.get_closest_marker(_MARK) is not None and isinstance(
+        getattr(item, "obj", None), types.MethodType
+    ):
+        kind = item.obj.__self__  # type: ignore[attr-defined]
+        if isinstance(kind, unittest.TestCase):
+            pytest.fail(
+                f"{item.name}: got the mark windtunnel on a unittest.TestCase, expected a function"
+                " or a method of a plain class",
+                pytrace=False,
+            )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Call a marked test once for each of its runs, until one fails."""
@@ -147,6 +166,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         pytest.fail(
             f"{pyfuncitem.name}: got the mark windtunnel on a test without an argument of that"
             " name, so that all of its runs would be the same",
+            pytrace=False,
+        )
+    if inspect.iscoroutinefunction(pyfuncitem.obj):
+        pytest.fail(
+            f"{pyfuncitem.name}: got the mark windtunnel on an async test, expected a plain"
+            " function: a simulated run awaits nothing",
             pytrace=False,
         )
     names = pyfuncitem._fixtureinfo.argnames
@@ -173,10 +198,11 @@ def _cases(item: pytest.Item) -> Iterator[Case]:
     """The runs of a marked test: each seed with all of its targets, then the next seed."""
     mark = next(item.iter_markers(_MARK))
     for name in mark.kwargs:
-        if name not in _RUNS:
-            _wrong(name, "an argument that is not known", " or ".join(_RUNS))
+        if name not in _LEAST:
+            _wrong(name, "an argument that is not known", " or ".join(_LEAST))
     first, runs = _seed_and_runs(item.config, mark, len(mark.args) or 1)
-    from scenarios.runs import load_target  # noqa: PLC0415 - nothing of weight before
+    from scenarios.inputs import InputError  # noqa: PLC0415 - nothing of weight before
+    from scenarios.runs import load_target  # noqa: PLC0415
     from scenarios.shelf import RANDOM  # noqa: PLC0415
     from sim.scenario import Scenario  # noqa: PLC0415
 
@@ -189,17 +215,20 @@ def _cases(item: pytest.Item) -> Iterator[Case]:
             yield Case(target, target.name, seed, item.nodeid)
         elif isinstance(target, str):
             if target == RANDOM or target not in loaded:
-                loaded[target] = load_target(target, seed=seed)[0]
+                try:
+                    loaded[target] = load_target(target, seed=seed)[0]
+                except InputError as error:
+                    pytest.fail(f"mark windtunnel: {error}", pytrace=False)
             yield Case(loaded[target], target, seed, item.nodeid)
         else:
             _wrong("targets", repr(target), "names, files or Scenarios")
 
 
 def _seed_and_runs(config: pytest.Config, mark: pytest.Mark, targets: int) -> tuple[int, int]:
-    for name, least in (("seed", 0), ("runs", 1)):
+    for name, least in _LEAST.items():
         value = mark.kwargs.get(name)
-        if value is not None and (type(value) is not int or value < least):
-            _wrong(name, repr(value), f"an integer >= {least}")
+        if value is not None and (type(value) is not int or not least <= value <= _MOST):
+            _wrong(name, repr(value), _range(least))
     seed, runs = config.getoption("--windtunnel-seed"), config.getoption("--windtunnel-runs")
     if runs is None and seed is not None:
         return seed, targets  # this one only
@@ -209,7 +238,11 @@ def _seed_and_runs(config: pytest.Config, mark: pytest.Mark, targets: int) -> tu
         from hypothesis import settings  # noqa: PLC0415 - nothing of weight before
 
         runs = settings().max_examples
-    return mark.kwargs.get("seed", 0) if seed is None else seed, runs
+    return mark.kwargs.get("seed") or 0 if seed is None else seed, runs
+
+
+def _range(least: int) -> str:
+    return f"an integer >= {least}, and of 63 bits"
 
 
 def _wrong(name: str, got: str, expected: str) -> None:
@@ -220,14 +253,23 @@ def _wrong(name: str, got: str, expected: str) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> _Report:
     """Put the line that replays a failure where reports of any kind carry it."""
     report = yield
-    if call.excinfo is not None:
-        for line in str(call.excinfo.value).splitlines():
-            label, _, command = line.strip().partition(" ")
-            if label == "replay" and command.strip().startswith("windtunnel "):
-                entry = (_REPLAY, command.strip())
+    testing = sys.modules.get("scenarios.testing")  # not loaded: nobody has called `check`
+    if call.excinfo is not None and testing is not None:
+        for error in _each(call.excinfo.value):
+            if isinstance(error, testing.Violated) and error.command:
+                entry = (_REPLAY, error.command)
                 report.user_properties.append(entry)
                 item.user_properties.append(entry)  # JUnit writes those of the teardown
     return report
+
+
+def _each(error: BaseException) -> Iterator[BaseException]:
+    """An exception, or those of a group: Hypothesis finds several failures at once."""
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from _each(each)
+    else:
+        yield error
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

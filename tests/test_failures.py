@@ -1,6 +1,8 @@
 """Failures that last: from a run to a file or a code, back again, and into a library."""
 
 import json
+import re
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 
 from properties.judged import judged
-from properties.monitors import Monitor
+from properties.monitors import MONITORS, Monitor
+from properties.monitors.story import Story
 from properties.mutants import MUTANTS
 from scenarios.archive import find_failure, keep, kept, load_failure, save
 from scenarios.codes import pack, unpack
@@ -32,7 +35,7 @@ from sim.choices import Seeded
 from sim.parts import SOUND, Parts
 from sim.scheduler import Connection, Execution
 from sim.worker import Worker
-from workflow import Workflow
+from workflow import Task, Workflow
 from workflow.trace import Event
 
 LEAK = MUTANTS["W1-token-leak"].parts
@@ -92,6 +95,8 @@ def changed(value: dict[str, Any], path: str, to: Any) -> dict[str, Any]:
         ("version", 2, "version: got 2, expected 1"),
         ("rule", 7, "rule: got 7, expected a text"),
         ("rule", ..., "rule: got nothing, expected a text"),
+        ("rule", "Z9", "rule: got 'Z9', which is none of ours or of its monitors"),
+        ("marks", "abc", "marks: got 'abc', expected 4 digits an event"),
         ("expect", "luck", "expect: got 'luck', expected 'holds' or 'violated'"),
         ("proof", ["x"], "proof: got ['x'], expected a list of integers"),
         ("choices", {"tie:w0": -1}, "choices: tie:w0: got -1, expected an integer >= 0"),
@@ -219,6 +224,36 @@ def test_a_file_that_is_not_loaded_is_loaded_for_its_class(
     assert find_class("driver.py:Ours", "x", of=Workflow) is found
 
 
+def test_a_class_of_a_package_may_import_from_beside_it_and_replaces_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "ours_alone"
+    package.mkdir()
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "base.py").write_text("from workflow import Workflow as Base\n", encoding="utf-8")
+    engine = "from .base import Base\nclass Ours(Base): pass\n"
+    (package / "engine.py").write_text(engine, encoding="utf-8")
+    assert issubclass(find_class("ours_alone/engine.py:Ours", "x", of=Workflow), Workflow)
+
+    before = sys.modules["workflow"]
+    (tmp_path / "mine").mkdir()
+    alone = "from workflow import Workflow\nclass Mine(Workflow): pass\n"
+    (tmp_path / "mine" / "workflow.py").write_text(alone, encoding="utf-8")
+    assert issubclass(find_class("mine/workflow.py:Mine", "x", of=Workflow), Workflow)
+    assert sys.modules["workflow"] is before
+
+
+@pytest.mark.parametrize("line", ["raise SystemExit(0)", "import pytest; pytest.skip('no')", "1/0"])
+def test_a_module_that_does_not_want_to_be_imported_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "unwilling.py").write_text(f"{line}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="which cannot be imported"):
+        find_class("unwilling.py:Ours", "x", of=Workflow)
+
+
 def test_a_class_made_in_a_function_is_refused_with_the_reason() -> None:
     class Local(Workflow):
         pass
@@ -252,7 +287,7 @@ def test_check_saves_a_failure_and_says_how_to_replay_it(tmp_path: Path) -> None
     [path] = tmp_path.iterdir()
     text = str(violated.value)
     assert f"\n  replay  windtunnel replay {path}\n" in text
-    assert f"\n  keep    windtunnel keep {path.stem}" in text
+    assert f"\n  keep    windtunnel keep {path}" in text
     assert "::test_check_saves_a_failure_and_says_how_to_replay_it\n" in text
     assert load_failure(path).origin.test.startswith("tests/test_failures.py::test_check_saves")
 
@@ -282,6 +317,78 @@ def test_what_is_raised_in_a_run_is_reduced_and_saved_too(tmp_path: Path) -> Non
     assert replay_failure(load_failure(path)).verdict == "SAME"
 
 
+class Once(Workflow):
+    """Loses a token, but only in the first run of a process."""
+
+    runs = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        Once.runs += 1
+        self.first = Once.runs == 1
+
+    def _release(self, task: Task) -> None:
+        if not self.first:
+            super()._release(task)
+
+
+class Broken(Monitor):
+    """A rule that cannot look."""
+
+    rule, sentence = "X2", "nothing is accepted"
+
+    def on_accept(self, event: Event) -> None:
+        raise KeyError(event.subject)
+
+
+def test_a_part_that_keeps_state_is_told_to_and_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(Violated, match="the same run went otherwise when it was made again"):
+        check(find_scenario("demo"), 0, parts=Parts(workflow=Once), folder=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_rule_that_raises_is_told_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(Violated, match=r"raised KeyError (?s:.*)\(test_failures\.py, on_accept\)"):
+        check(find_scenario("demo"), 0, monitors=(Broken,), folder=tmp_path)
+
+
+def test_a_part_made_in_a_function_is_told_and_no_command_is_promised(tmp_path: Path) -> None:
+    class Local(LEAK.workflow):  # type: ignore[name-defined, misc]
+        pass
+
+    with pytest.raises(Violated) as violated:
+        check(find_scenario("one-token"), 1, parts=Parts(workflow=Local), folder=tmp_path)
+    text = str(violated.value)
+    assert "only its own test can run it again" in text
+    assert "windtunnel replay" not in text
+    assert "windtunnel keep" not in text
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"scenario": "demo"}, "check(scenario): got 'demo', expected a Scenario"),
+        ({"choices": "x"}, "check(choices): got 'x', expected a seed or Choices"),
+        ({"choices": -1}, "check(choices): got -1, expected a seed >= 0"),
+        ({"parts": Workflow}, "check(parts): got <class 'workflow"),
+        ({"parts": Parts(workflow=str)}, "check(parts): workflow: got <class 'str'>, expected"),  # type: ignore[arg-type]
+        ({"monitors": [Watch(Story())]}, "expected subclasses of Monitor"),
+        ({"monitors": [Monitor]}, "check(monitors): Monitor has no rule, a text"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_named(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=re.escape(said)):
+        check(**{"scenario": find_scenario("demo"), **arguments})
+
+
+def test_our_own_rules_named_again_are_not_judged_twice(tmp_path: Path) -> None:
+    with pytest.raises(Violated):
+        check(find_scenario("demo"), 0, monitors=[*MONITORS, Watch], folder=tmp_path)
+    [path] = tmp_path.iterdir()
+    assert load_failure(path).monitors == (Watch,)
+
+
 # Kept.
 
 
@@ -291,11 +398,35 @@ def test_keep_moves_a_failure_and_writes_a_test_once(leak: Failure, tmp_path: Pa
     new, test = keep(path, name="lost-token", into=into, tests=tests)
     assert not path.exists()
     assert new == into / "lost-token.json"
-    assert test == tests / "test_kept_in_library.py"
+    assert test is not None
+    assert test.name.endswith("_library.py")
     compile(test.read_text(encoding="utf-8"), str(test), "exec")
     other = save(leak, tmp_path / "failures")
     assert keep(other, into=into, tests=tests)[1] is None
-    assert [each.rule for each in kept(into)] == [leak.rule] * 2
+    assert [load_failure(each).rule for each in kept(into)] == [leak.rule] * 2
+
+
+def test_libraries_of_one_name_have_tests_of_their_own(leak: Failure, tmp_path: Path) -> None:
+    tests = tmp_path / "tests"
+    written = [
+        keep(save(leak, tmp_path), into=tmp_path / name / "library", tests=tests)[1]
+        for name in ("a", 'b"')
+    ]
+    assert written[0] != written[1]
+    for test in written:
+        assert test is not None
+        compile(test.read_text(encoding="utf-8"), str(test), "exec")
+
+
+def test_an_empty_library_is_an_error_and_no_test_that_passes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got no kept failure there"):
+        kept(tmp_path)
+
+
+def test_a_name_that_leads_elsewhere_is_refused(leak: Failure, tmp_path: Path) -> None:
+    for name in ("a/b", "../escaped", ".hidden", "x y"):
+        with pytest.raises(InputError, match="got it as a name"):
+            keep(save(leak, tmp_path), name=name, into=tmp_path / "library", tests=tmp_path)
 
 
 def test_keep_overwrites_nothing_and_loses_nothing(leak: Failure, tmp_path: Path) -> None:

@@ -180,6 +180,7 @@ def test_seen():
         ("'demo', run=3", "mark windtunnel: run: got an argument that is not known, expected runs"),
         ("'demo', runs=0", "mark windtunnel: runs: got 0, expected an integer >= 1"),
         ("'demo', seed='7'", "mark windtunnel: seed: got '7', expected an integer >= 0"),
+        ("'demo', seed=2**63", "mark windtunnel: seed: got 9223372036854775808, expected"),
         ("7", "mark windtunnel: targets: got 7, expected names, files or Scenarios"),
         ("'dmo'", "dmo: got no file, and no scenario or plan of the library; did you mean 'demo'?"),
     ],
@@ -203,6 +204,22 @@ def test_a_mark_without_the_argument_and_the_argument_without_a_mark_are_said(
     assert "got a test without a mark, expected @pytest.mark.windtunnel(...)" in done.stdout
 
 
+def test_a_mark_that_nothing_would_look_at_is_refused(tmp_path: Path) -> None:
+    test = (
+        "import pytest, unittest\n\n"
+        "@pytest.mark.windtunnel('demo')\nasync def test_async(windtunnel):\n    assert 0\n\n"
+        "class TestCase(unittest.TestCase):\n"
+        "    @pytest.mark.windtunnel('demo')\n    def test_case(self):\n        pass\n\n"
+        "class TestPlain:\n"
+        "    @pytest.mark.windtunnel('demo', runs=2)\n    def test_plain(self, windtunnel):\n"
+        "        windtunnel.check()\n"
+    )
+    done = run(tmp_path, test=test)
+    assert "test_async: got the mark windtunnel on an async test, expected a plain" in done.stdout
+    assert "test_case: got the mark windtunnel on a unittest.TestCase, expected" in done.stdout
+    assert "1 passed" in done.stdout
+
+
 @pytest.mark.parametrize("option", ["--windtunnel-runs=0", "--windtunnel-seed=-1"])
 def test_an_option_out_of_range_is_an_error_of_usage(tmp_path: Path, option: str) -> None:
     done = run(tmp_path, option)
@@ -214,10 +231,13 @@ def test_a_project_that_does_not_use_it_does_not_notice_it(tmp_path: Path) -> No
     test = (
         "import sys\n\ndef test_inert():\n"
         "    heavy = ('hypothesis', 'simpy', 'pyarrow', 'workflow', 'sim', 'properties')\n"
-        "    assert not [name for name in heavy if name in sys.modules]\n"
+        "    assert not [name for name in heavy if name in sys.modules]\n\n"
+        "class Evil(Exception):\n    def __str__(self):\n        raise RuntimeError\n\n"
+        "def test_that_fails_badly():\n    raise Evil\n"
     )
     done = run(tmp_path, "-p", "no:hypothesispytest", test=test)
-    assert done.returncode == 0, done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+    assert "INTERNALERROR" not in done.stdout
     assert "windtunnel" not in done.stdout.partition("collected")[2]
 
 

@@ -78,8 +78,9 @@ class Trial:
         self._rule: Final = rule
         self._parts: Final = parts
         self._all: Final = tuple(monitors)
-        # None for what a part raised: no monitor has a rule of its own for that.
-        self._own: Final = tuple(each for each in monitors if each.rule == rule)
+        # What a part raised has no monitor of its own: it may have been a monitor that raised it.
+        own = tuple(each for each in monitors if each.rule == rule)
+        self._own: Final = own or self._all
         self._max_steps: Final = max_steps
         self._shapes: dict[Plan, Shape] = {}
         self._texts: dict[Plan, str] = {}
