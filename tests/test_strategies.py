@@ -505,6 +505,7 @@ def test_a_plan_that_is_none_prints_too() -> None:
         (scenarios(trouble=["crash"]), "trouble: got 'crash' in it, expected a collection of"),
         (scenarios(min_faults=1, trouble=["limits"]), "min_faults: got 1, expected 0"),
         (scenarios(min_workloads=0), "min_workloads: got 0, expected an integer >= 1"),
+        (scenarios(plans=5), "plans: got 5, expected a strategy of plans"),  # type: ignore[arg-type]
         (scenarios(plans=st.just(7)), "plans: got 7 from it, expected a Plan"),  # type: ignore[arg-type]
         (from_plan(7), "plan: got 7, expected a Plan"),  # type: ignore[arg-type]
         (from_plan(Plan()), "plan: got one that cannot run: no-root"),

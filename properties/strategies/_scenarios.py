@@ -66,6 +66,8 @@ def scenarios(
         raise InvalidArgument(f"min_faults: got {min_faults}, expected 0 as trouble has no faults")
     if plans is None:
         plans = _any_plans(min_tasks, max_tasks)
+    elif not isinstance(plans, SearchStrategy):
+        raise InvalidArgument(f"plans: got {plans!r:.60}, expected a strategy of plans")
 
     met = _Trouble()
     for name, detail in draw(_troubles(tuple(allowed))):
