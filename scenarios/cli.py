@@ -27,7 +27,7 @@ from scenarios.explain import explain
 from scenarios.failure import Origin
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
 from scenarios.replay import replay_code, replay_failure, replay_trace
-from scenarios.report import WIDTH, describe_replay, describe_run, run_as_json
+from scenarios.report import describe_replay, describe_run, run_as_json
 from scenarios.runs import (
     LARGEST_SEED,
     load_target,
@@ -42,6 +42,7 @@ from scenarios.shelf import (
     scenario_for,
     scenario_names,
 )
+from scenarios.wording import WIDTH
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import Profile

@@ -15,15 +15,13 @@ from properties.judged import Judged
 from scenarios.archive import FAILURES
 from scenarios.failure import Failure, failure_to_code
 from scenarios.named import is_local
-from scenarios.wording import line_of
+from scenarios.wording import WIDTH, counted, cut, line_of
 from sim.scenario import Client, Cluster, Scenario
 from workflow import Options, partition
 from workflow.plan_text import plan_to_text
 from workflow.trace import Event
 
 __all__ = ["describe_failure"]
-
-WIDTH: Final = 100
 
 _LABEL: Final = 10  # columns before what a line says
 _MOST_EVENTS: Final = 9
@@ -55,7 +53,7 @@ def describe_failure(
     """
     violation, origin = failure.violation, failure.origin
     events = run.outcome.trace.events
-    yield _cut(f"FAILED  {failure.rule} {violation.sentence}")
+    yield _plain(f"FAILED  {failure.rule} {violation.sentence}")
     yield from _said("when", _when(failure, events))
     yield from _said("seen", violation.seen)
     if violation.right:
@@ -84,9 +82,10 @@ def describe_failure(
         yield f"{'  keep':<{_LABEL}}windtunnel keep {shlex.quote(failure.name if found else saved)}"
 
 
-def _cut(line: str) -> str:
+def _plain(line: str) -> str:
+    """A line without control characters, which a message may hold, that fits."""
     line = "".join(each if each.isprintable() else repr(each)[1:-1] for each in line)
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+    return cut(line)
 
 
 def _said(label: str, text: str) -> Iterator[str]:
@@ -96,7 +95,7 @@ def _said(label: str, text: str) -> Iterator[str]:
 
 def _block(label: str, lines: list[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
-        yield _cut(f"{'  ' + label if not number else '':<{_LABEL}}{line}")
+        yield _plain(f"{'  ' + label if not number else '':<{_LABEL}}{line}")
 
 
 def _when(failure: Failure, events: list[Event]) -> str:
@@ -113,13 +112,13 @@ def _size(failure: Failure) -> str:
     tasks = sum(len(partition(each.plan)) for each in scenario.workloads)
     cluster = scenario.cluster
     said = [
-        _count(tasks, "task"),
-        f"{_count(cluster.workers, 'worker')} of {_count(cluster.slots, 'slot')}",
-        _count(len(scenario.faults), "fault") if scenario.faults else "no faults",
-        f"{_count(len(failure.choices), 'choice')} not the tamest",
+        counted(tasks, "task"),
+        f"{counted(cluster.workers, 'worker')} of {counted(cluster.slots, 'slot')}",
+        counted(len(scenario.faults), "fault") if scenario.faults else "no faults",
+        f"{counted(len(failure.choices), 'choice')} not the tamest",
     ]
     if len(scenario.workloads) > 1:
-        said.insert(0, _count(len(scenario.workloads), "workload"))
+        said.insert(0, counted(len(scenario.workloads), "workload"))
     if cluster.profile != "sound":
         said.append(f"{cluster.profile} profile")
     return ", ".join(said)
@@ -140,10 +139,6 @@ def _unusual(scenario: Scenario) -> Iterator[str]:
                     shown = f"{value:,}" if type(value) is int else value
                     of = "client " if plain == Client() else ""
                     yield f"{whose}{of}{field.name} {shown}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _plans(scenario: Scenario) -> list[str]:

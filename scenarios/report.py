@@ -9,13 +9,13 @@ from typing import Any, Final
 from scenarios.explain import Explained
 from scenarios.replay import Replay
 from scenarios.runs import Run
+from scenarios.wording import WIDTH, counted, cut
 from sim.scenario import Scenario
 from sim.simulate import End
 from workflow.trace import Event
 
-__all__ = ["HEIGHT", "WIDTH", "describe_replay", "describe_run", "run_as_json"]
+__all__ = ["HEIGHT", "describe_replay", "describe_run", "run_as_json"]
 
-WIDTH: Final = 100  # columns that a summary fits into, but for replay codes and violations
 HEIGHT: Final = 40  # and lines
 
 _LONGEST: Final = 400  # columns of a violation or an event; --json and the trace have all of it
@@ -52,7 +52,7 @@ def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[s
     ]
     foot = [*_foot(run, saved, width)]
     room = HEIGHT - len(head) - len(foot) - 2  # the legend, and a word about what is hidden
-    ends = [[_cut(line, width) for line in _end(end)] for end in outcome.ends]
+    ends = [[cut(line, width) for line in _end(end)] for end in outcome.ends]
     ends = ends[: max(1, room // _SMALLEST)]
     hidden = [*_hidden(outcome.ends[len(ends) :])]
     room -= sum(1 + len(end) for end in ends)
@@ -61,14 +61,14 @@ def describe_run(run: Run, *, saved: str = "", width: int = WIDTH) -> Iterator[s
     for index, end in enumerate(ends):
         lanes = _lanes(run, index)
         share = min(_LANES, max(2, room // (len(ends) - index)))
-        yield _cut(f"  {_name(scenario, index)}", width)
+        yield cut(f"  {_name(scenario, index)}", width)
         shown = len(lanes) if len(lanes) <= share else share - 1
         for lane in lanes[:shown]:
             line = lane.line(columns, per_column)
             later |= line.endswith(_LATER)
             yield line
         if len(lanes) > shown:
-            yield f"    ... {_count(len(lanes) - shown, 'more task')}"
+            yield f"    ... {counted(len(lanes) - shown, 'more task')}"
         room -= shown + (len(lanes) > shown)
         yield from end
     yield from hidden
@@ -92,7 +92,7 @@ def _hidden(rest: Sequence[End]) -> Iterator[str]:
     if rest:
         ends = Counter(end.end for end in rest)
         shown = ", ".join(f"{count} {end}" for end, count in ends.items())
-        yield f"  ... {_count(len(rest), 'more workload')}: {shown}"
+        yield f"  ... {counted(len(rest), 'more workload')}: {shown}"
 
 
 def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
@@ -103,19 +103,17 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
         if name.startswith("fault ")
     }
     shown = ", ".join(f"{name} x{count}" for name, count in faults.items())
-    yield _cut(f"trouble    {shown or 'none'}", width)
+    yield cut(f"trouble    {shown or 'none'}", width)
     blocked = outcome.counts.get("blocked ticks", 0)
     peak = outcome.counts.get("peak buffer", 0)
     yield (
         f"streams    blocked for {blocked:,} us in all,"
-        f" at most {_count(peak, 'batch', 'batches')} in a buffer"
+        f" at most {counted(peak, 'batch', 'batches')} in a buffer"
     )
     if outcome.stuck is not None:
         waiting = outcome.stuck.waiting
         yield "stuck      nothing can happen any more:"
-        yield from (
-            _cut(f"             {who} waits for {what}", width) for who, what in waiting[:6]
-        )
+        yield from (cut(f"             {who} waits for {what}", width) for who, what in waiting[:6])
         if len(waiting) > 6:
             yield f"             ... and {len(waiting) - 6} more wait"
         if any(what == "a free slot" for _, what in waiting):
@@ -125,7 +123,7 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
     yield from _violations(run)
     if not run.violations:
         yield f"rules      {_rules(run)}"
-    yield f"digest     {outcome.digest} ({_count(len(outcome.trace.events), 'event')})"
+    yield f"digest     {outcome.digest} ({counted(len(outcome.trace.events), 'event')})"
     if saved:
         yield f"replay     windtunnel replay {saved}"
     elif run.violations:  # the report of the failure says how
@@ -145,7 +143,7 @@ def _rules(run: Run) -> str:
 
 
 def _violations(run: Run) -> Iterator[str]:
-    yield from (_cut(f"VIOLATED   {violation}", _LONGEST) for violation in run.violations[:5])
+    yield from (cut(f"VIOLATED   {violation}", _LONGEST) for violation in run.violations[:5])
     if len(run.violations) > 5:
         yield f"           ... and {len(run.violations) - 5} more"
 
@@ -153,17 +151,9 @@ def _violations(run: Run) -> Iterator[str]:
 def _cluster(scenario: Scenario) -> str:
     cluster = scenario.cluster
     return (
-        f"{_count(cluster.workers, 'worker')} with {_count(cluster.slots, 'slot')},"
-        f" {cluster.profile} profile, buffers of {_count(cluster.buffer, 'batch', 'batches')}"
+        f"{counted(cluster.workers, 'worker')} with {counted(cluster.slots, 'slot')},"
+        f" {cluster.profile} profile, buffers of {counted(cluster.buffer, 'batch', 'batches')}"
     )
-
-
-def _count(count: int, one: str, many: str = "") -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else f"{line[: width - 3]}..."
 
 
 def _end(end: End) -> Iterator[str]:
@@ -175,7 +165,7 @@ def _end(end: End) -> Iterator[str]:
     }[end.end]
     at = f" at {end.tick:,} us" if end.end != "unfinished" else ""
     states = ", ".join(f"{count} {state}" for state, count in end.states.items())
-    yield f"    -> {how}{at}, {_count(end.rows, 'row')} read; tasks: {states or 'none'}"
+    yield f"    -> {how}{at}, {counted(end.rows, 'row')} read; tasks: {states or 'none'}"
     if end.error:
         yield f"       {' '.join(end.error.split())}"
 
@@ -261,7 +251,7 @@ def describe_replay(replay: Replay) -> Iterator[str]:
     """What a replay found."""
     outcome = replay.run.outcome
     if replay.verdict == "SAME":
-        how = replay.reason or f"all {_count(len(outcome.trace.events), 'event')} as recorded"
+        how = replay.reason or f"all {counted(len(outcome.trace.events), 'event')} as recorded"
         yield f"SAME       {how}"
     elif replay.verdict == "FIXED":
         yield "FIXED      what was violated holds now"
@@ -272,8 +262,8 @@ def describe_replay(replay: Replay) -> Iterator[str]:
         yield f"cause      {replay.reason}"
     if replay.recorded is not None or replay.seen is not None:
         was = _event(replay.recorded) if replay.unkept is None else "another event, not kept"
-        yield _cut(f"recorded   {was}", _LONGEST)
-        yield _cut(f"now        {_event(replay.seen)}", _LONGEST)
+        yield cut(f"recorded   {was}", _LONGEST)
+        yield cut(f"now        {_event(replay.seen)}", _LONGEST)
     yield from _violations(replay.run)
     yield f"digest     {outcome.digest}"
 

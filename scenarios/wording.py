@@ -11,7 +11,9 @@ from typing import Any, Final
 from sim.scenario import Fault
 from workflow.trace import Event
 
-__all__ = ["choice_in_words", "fault_in_words", "in_words", "line_of"]
+__all__ = ["WIDTH", "choice_in_words", "counted", "cut", "fault_in_words", "in_words", "line_of"]
+
+WIDTH: Final = 100  # columns that a report fits into, but for what is there to be copied
 
 # By kind: a sentence, with the event's subject as {s} and its details by name.
 _WORDS: Final[dict[str, str]] = {
@@ -152,3 +154,21 @@ def choice_in_words(decision: str, answer: int) -> str:
     """
     site, _, key = decision.partition(":")
     return f"{_CHOSEN.get(site, '{key} is not the first').format(key=key)} ({site} {answer})"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number of things.
+
+    >>> counted(1, "batch", "batches"), counted(2_000, "task")
+    ('1 batch', '2,000 tasks')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def cut(line: str, width: int = WIDTH) -> str:
+    """A line, its end left out if it would not fit.
+
+    >>> cut("somewhat long", 9)
+    'somewh...'
+    """
+    return line if len(line) <= width else f"{line[: width - 3]}..."

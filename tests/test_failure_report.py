@@ -15,9 +15,8 @@ from properties.monitors.monitor import KINDS
 from properties.mutants import MUTANTS
 from scenarios.explain import Explained, explain
 from scenarios.failure import Origin
-from scenarios.failure_report import WIDTH
 from scenarios.shelf import find_scenario, scenario_names
-from scenarios.wording import choice_in_words, fault_in_words, in_words
+from scenarios.wording import WIDTH, choice_in_words, fault_in_words, in_words
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import FAULT_KINDS, Fault

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.report import HEIGHT, WIDTH, describe_run
+from scenarios.report import HEIGHT, describe_run
 from scenarios.runs import run
 from scenarios.shelf import find_plan, find_scenario, load_plan, plan_names, scenario_names
+from scenarios.wording import WIDTH
 from sim.choices import Seeded
 from sim.scenario_file import scenario_from_json, scenario_from_toml, scenario_to_json
 from sim.scenario_file import scenario_to_toml as to_toml

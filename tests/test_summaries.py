@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from properties.judged import Judged
 from scenarios.cli import cli
-from scenarios.report import HEIGHT, WIDTH, describe_run
+from scenarios.report import HEIGHT, describe_run
 from scenarios.runs import Run, run
 from scenarios.shelf import find_scenario
+from scenarios.wording import WIDTH
 from sim.choices import Seeded, Tame
 from sim.scenario import FAULT_KINDS, Cluster, Scenario
 from sim.simulate import StuckReport
