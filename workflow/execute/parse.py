@@ -1,0 +1,304 @@
+"""Lines become columns: PARSE_LOGFMT, PARSE_JSON and PARSE_REGEXP (semantics 11.3, 11.7).
+
+A line that cannot be parsed gets no parsed values and an error; one that a regular expression
+does not match gets neither.  Of repeated keys the first counts.  There is no kernel for logfmt or
+for one JSON value a row: these two go line by line.
+
+>>> logfmt_pairs('a=1 msg="two words" flag')
+[('a', '1'), ('msg', 'two words'), ('flag', '')]
+>>> clean_key("9.to-5")
+'_9_to_5'
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workflow.execute.rows import Rows
+from workflow.expressions import Call, Column, Literal
+from workflow.plan import PlanError
+
+__all__ = [
+    "PARSERS",
+    "Parsed",
+    "Parser",
+    "clean_key",
+    "json_pairs",
+    "logfmt_pairs",
+    "parse",
+    "parser_of",
+]
+
+_Pair = tuple[str, str]
+
+_WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What a parse found: a text column for each key that occurs, and which rows failed."""
+
+    columns: dict[str, pa.Array]
+    failed: pa.Array | None  # None: no row did
+    details: pa.Array | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """A parse function with its arguments read."""
+
+    source: Column
+    keys: tuple[str, ...]
+    keep_empty: bool
+    pattern: str
+    operator: str
+
+
+class _BadLineError(ValueError):
+    """A line that is not of the form; says why."""
+
+
+def parser_of(call: Call, where: str) -> Parser:
+    """The arguments of a parse function.  Raises PlanError (``parse-arguments``)."""
+    shape = {
+        "PARSE_LOGFMT": (Column, tuple, bool, bool),
+        "PARSE_JSON": (Column, tuple, bool, bool),
+        "PARSE_REGEXP": (Column, str),
+    }[call.operator]
+    values = [arg.value if isinstance(arg, Literal) else arg for arg in call.args]
+    if len(values) != len(shape) or not all(map(isinstance, values, shape)):
+        wanted = "a column, a list of keys and two flags" if len(shape) == 4 else "a column, a text"
+        raise PlanError("parse-arguments", where, f"got {call}, expected {wanted}")
+    read: list[Any] = values
+    if len(shape) == 2:
+        return Parser(read[0], (), True, read[1], call.operator)
+    # JSON keeps empty values whatever the flag says; no parse gives part of a bad line, so that
+    # `strict` changes nothing.
+    keep = read[3] or call.operator == "PARSE_JSON"
+    return Parser(read[0], read[1], keep, "", call.operator)
+
+
+def parse(parser: Parser, rows: Rows) -> Parsed:
+    """Parse one column of some rows."""
+    return PARSERS[parser.operator](parser, rows.text(parser.source))
+
+
+def _by_line(
+    parser: Parser, lines: pa.Array, error: str, pairs_of: Callable[[str], Iterable[_Pair]]
+) -> Parsed:
+    wanted = dict.fromkeys(parser.keys)
+    count = len(lines)
+    found: dict[str, list[str | None]] = {}
+    failures: dict[int, str] = {}
+    for place, line in enumerate(lines.to_pylist()):
+        try:
+            pairs = pairs_of(line)
+        except _BadLineError as bad:
+            failures[place] = str(bad)
+            continue
+        for key, value in pairs:
+            if (wanted and key not in wanted) or not (value or parser.keep_empty):
+                continue
+            if key not in found:
+                found[key] = [None] * count
+            if found[key][place] is None:
+                found[key][place] = value
+    columns = {key: pa.array(values, pa.string()) for key, values in found.items()}
+    if not failures:
+        return Parsed(columns, None, None, error)
+    details = pa.array([failures.get(place) for place in range(count)], pa.string())
+    return Parsed(columns, pc.is_valid(details), details, error)
+
+
+def clean_key(key: str) -> str:
+    """A key as the name of a column: letters, digits and ``_``, no digit first."""
+    key = key.strip()
+    cleaned = "".join(each if each in _WORD else "_" for each in key)
+    return f"_{cleaned}" if cleaned[:1].isdigit() else cleaned
+
+
+# logfmt
+
+
+def logfmt_pairs(line: str) -> list[_Pair]:
+    """Keys and values; a key without a value has an empty one.  Raises an error for a bad line.
+
+    White space and control characters part pairs.  A value with ``=`` or ``"`` in it stands in
+    double quotes, in which a backslash escapes as in JSON.
+    """
+    pairs: list[_Pair] = []
+    place, end = 0, len(line)
+    while True:
+        while place < end and line[place] <= " ":
+            place += 1
+        if place >= end:
+            return pairs
+        start = place
+        while place < end and line[place] > " " and line[place] not in '="':
+            place += 1
+        key = line[start:place]
+        if place >= end or line[place] <= " ":
+            pairs.append((clean_key(key), ""))
+            continue
+        if line[place] == '"' or not key:
+            raise _BadLineError(f"unexpected {line[place]!r} at {place + 1}")
+        place += 1
+        if line[place : place + 1] == '"':
+            value, place = _quoted(line, place)
+        else:
+            start = place
+            while place < end and line[place] > " ":
+                if line[place] in '="':
+                    raise _BadLineError(f"unexpected {line[place]!r} at {place + 1}")
+                place += 1
+            value = line[start:place]
+        pairs.append((clean_key(key), value))
+
+
+def _quoted(line: str, start: int) -> tuple[str, int]:
+    place = start + 1
+    while True:
+        place = line.find('"', place)
+        if place < 0:
+            raise _BadLineError(f"the quote at {start + 1} does not end")
+        slashes = place - len(line[start + 1 : place].rstrip("\\")) - start - 1
+        place += 1
+        if slashes % 2 == 0:
+            break
+    text = line[start:place]
+    if "\\" not in text:
+        return text[1:-1], place
+    try:
+        return _sound(json.loads(text.replace("\\'", "'"), strict=False)), place
+    except ValueError:
+        raise _BadLineError(f"a bad escape in the quote at {start + 1}") from None
+
+
+# JSON
+
+
+def json_pairs(line: str) -> list[_Pair]:
+    """Keys and texts of a JSON object, nested keys joined by ``_``.  Raises an error for others.
+
+    Numbers and truths keep their spelling; lists and nulls are left out.
+    """
+    try:
+        value = _JSON.decode(line)
+    except (ValueError, RecursionError) as error:
+        raise _BadLineError(f"not JSON: {type(error).__name__}") from None
+    if not isinstance(value, _Object):
+        raise _BadLineError("not a JSON object")
+    pairs: list[_Pair] = []
+    stack = [("", iter(value.pairs))]
+    while stack:
+        prefix, rest = stack[-1]
+        for key, each in rest:
+            name = clean_key(key)
+            name = f"{prefix}_{name}" if prefix and name else prefix or name
+            if isinstance(each, _Object):
+                stack.append((name, iter(each.pairs)))
+                break
+            if isinstance(each, bool):
+                pairs.append((name, "true" if each else "false"))
+            elif isinstance(each, str):
+                pairs.append((name, _sound(each)))
+        else:
+            stack.pop()
+    return pairs
+
+
+class _Object:
+    """A JSON object with its keys in order, also those that come twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.pairs = pairs
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_JSON: Final = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_float=str, parse_int=str, parse_constant=_no_constant
+)
+
+
+def _sound(text: str) -> str:
+    """Half of a surrogate pair is no text: a space stands for it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join(" " if "\ud800" <= each <= "\udfff" else each for each in text)
+    return text
+
+
+# regular expressions
+
+
+def _by_pattern(parser: Parser, lines: pa.Array) -> Parsed:
+    error = "RegexpParseErr"
+    reason = ""
+    try:
+        groups = pc.extract_regex(lines, _named_groups_only(parser.pattern))
+        if not groups.type.num_fields:
+            reason = "at least one group needs a name"
+    except pa.ArrowInvalid as invalid:
+        reason = str(invalid)
+    if reason:
+        count = len(lines)
+        return Parsed({}, pa.repeat(pa.scalar(True), count), pa.repeat(reason, count), error)
+    matched = pc.is_valid(groups)
+    columns = {
+        groups.type.field(place).name: pc.if_else(matched, groups.field(place), None)
+        for place in range(groups.type.num_fields)
+    }
+    return Parsed(columns, None, None, error)
+
+
+def _named_groups_only(pattern: str) -> str:
+    """The pattern with groups that have no name made groups that capture nothing.
+
+    The kernel refuses a pattern with unnamed groups.
+    """
+    parts: list[str] = []
+    place = 0
+    in_class = False
+    while place < len(pattern):
+        char = pattern[place]
+        if pattern.startswith("\\Q", place):
+            end = pattern.find("\\E", place)
+            end = len(pattern) if end < 0 else end + 2
+            parts.append(pattern[place:end])
+            place = end
+            continue
+        if char == "\\":
+            parts.append(pattern[place : place + 2])
+            place += 2
+            continue
+        if in_class:
+            in_class = char != "]"
+        elif char == "[":
+            in_class = True
+            # A bracket that comes first, also after a ^, stands for itself.
+            length = 2 if pattern.startswith("[^", place) else 1
+            length += pattern.startswith("]", place + length)
+            parts.append(pattern[place : place + length])
+            place += length
+            continue
+        parts.append(char)
+        if char == "(" and not in_class and not pattern.startswith("?", place + 1):
+            parts.append("?:")
+        place += 1
+    return "".join(parts)
+
+
+PARSERS: Final[dict[str, Callable[[Parser, pa.Array], Parsed]]] = {
+    "PARSE_LOGFMT": lambda parser, lines: _by_line(parser, lines, "LogfmtParserErr", logfmt_pairs),
+    "PARSE_JSON": lambda parser, lines: _by_line(parser, lines, "JSONParserErr", json_pairs),
+    "PARSE_REGEXP": _by_pattern,
+}

@@ -1,0 +1,115 @@
+"""Exact sums of floats: the same in any order, and in any cut.
+
+A float is cut into digits of 32 bits, ``v = sum of digit[i] * 2**(32 * i)``, which are summed as
+integers and put together at the end, rounded once: the sum is what `math.fsum` gives.  A column of
+digits for each place that occurs: usually two or three, 60 at worst; so a sum costs about three
+times what one of floats would.  Exact for up to 2**31 addends.
+
+>>> digits = split(pa.array([1e16, 1.0, -1e16]))
+>>> join({name: pa.array([pc.sum(each).as_py()]) for name, each in digits.items()}, 1).to_pylist()
+[1.0]
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["is_part", "join", "split"]
+
+_BITS: Final = 32
+_DIGIT: Final = "digit "
+_SPECIAL: Final = ("nan", "+inf", "-inf")
+# Beyond these the powers of two that cut digits out would leave the range of floats.
+_HUGE: Final = 2.0**800
+_TINY: Final = 2.0**-800
+_SHIFT: Final = 19  # in digits
+
+
+def is_part(name: str) -> bool:
+    """Whether `split` gave a column this name."""
+    return name.startswith(_DIGIT) or name in _SPECIAL
+
+
+def split(values: pa.Array) -> dict[str, pa.Array]:
+    """Columns of integers to sum, for floats without nulls."""
+    parts: dict[str, pa.Array] = {}
+    finite = pc.is_finite(values)
+    if not pc.all(finite).as_py():
+        zero = pa.scalar(0.0)
+        for name, found in (
+            ("nan", pc.is_nan(values)),
+            ("+inf", pc.equal(values, math.inf)),
+            ("-inf", pc.equal(values, -math.inf)),
+        ):
+            if pc.any(found).as_py():
+                parts[name] = pc.cast(found, pa.int64())
+        values = pc.if_else(finite, values, zero)
+    sizes = pc.abs(values)
+    bounds = pc.min_max(sizes)
+    top = bounds["max"].as_py() or 0.0
+    if top < _HUGE and ((bounds["min"].as_py() or 0.0) >= _TINY or not _any_tiny(sizes)):
+        _cut(values, 0, parts)
+        return parts
+    huge = pc.greater_equal(sizes, _HUGE)
+    tiny = pc.less(sizes, _TINY)
+    plain = pc.invert(pc.or_(huge, tiny))
+    # Powers of two: exact.
+    _cut(pc.if_else(plain, values, 0.0), 0, parts)
+    _cut(pc.multiply(pc.if_else(huge, values, 0.0), 2.0 ** (-_BITS * _SHIFT)), _SHIFT, parts)
+    _cut(pc.multiply(pc.if_else(tiny, values, 0.0), 2.0 ** (_BITS * _SHIFT)), -_SHIFT, parts)
+    return parts
+
+
+def _any_tiny(sizes: pa.Array) -> bool:
+    return bool(pc.any(pc.and_(pc.less(sizes, _TINY), pc.greater(sizes, 0.0))).as_py())
+
+
+def _cut(rest: pa.Array, shift: int, parts: dict[str, pa.Array]) -> None:
+    while True:
+        top = pc.max(pc.abs(rest)).as_py() or 0.0
+        if not top:
+            return
+        place = (math.frexp(top)[1] - 1) // _BITS
+        # Digits keep the sign of their value, so that each step is exact.
+        digit = pc.trunc(pc.multiply(rest, 2.0 ** (-_BITS * place)))
+        rest = pc.subtract(rest, pc.multiply(digit, 2.0 ** (_BITS * place)))
+        name = f"{_DIGIT}{place + shift}"
+        whole = pc.cast(digit, pa.int64())
+        parts[name] = pc.add(parts[name], whole) if name in parts else whole
+
+
+def join(parts: Mapping[str, pa.Array], count: int) -> pa.Array:
+    """The `count` sums of what `split` gave, each rounded once; of nothing 0."""
+    digits = {
+        int(name.removeprefix(_DIGIT)): column
+        for name, column in parts.items()
+        if name.startswith(_DIGIT)
+    }
+    special = {name: parts[name].to_pylist() for name in _SPECIAL if name in parts}
+    if not special and list(digits) in ([], [0]):  # whole numbers
+        whole = digits.get(0, pa.repeat(pa.scalar(0, pa.int64()), count))
+        return pc.cast(whole, pa.float64(), safe=False)
+    lowest = min(digits, default=0)
+    columns = [(_BITS * (place - lowest), column.to_pylist()) for place, column in digits.items()]
+    scale = _BITS * lowest
+    sums = [
+        _rounded(sum(values[row] << shift for shift, values in columns), scale)
+        for row in range(count)
+    ]
+    for row in range(count if special else 0):
+        nan, plus, minus = (special[name][row] if name in special else 0 for name in _SPECIAL)
+        if nan or (plus and minus):
+            sums[row] = math.nan
+        elif plus or minus:
+            sums[row] = math.inf if plus else -math.inf
+    return pa.array(sums, pa.float64())
+
+
+def _rounded(total: int, scale: int) -> float:
+    try:
+        return float(total << scale) if scale >= 0 else total / (1 << -scale)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
