@@ -5,6 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -14,7 +15,7 @@ import pyarrow as pa
 from workflow import Identifiers, Plan, Stream, Timestamp, partition
 from workflow.execute import Execution, ScanSource, Source
 from workflow.partition import attach_results
-from workflow.plan import DataObjScan, Node, ScanSet
+from workflow.plan import DataObjScan, Merge, Node, ScanSet
 from workflow.task import Task
 
 DATA: Final = Path(__file__).parent / "data"
@@ -220,3 +221,53 @@ def feed(
         batches = waiting[source]
         out += execution.push(source, batches.popleft()) if batches else execution.end(source)
     return out
+
+
+_TYPES: Final = {
+    "timestamp_ns": pa.timestamp("ns", "UTC"),
+    "float64": pa.float64(),
+    "utf8": pa.string(),
+}
+
+
+def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Rows by full names of columns, times in nanoseconds."""
+    names = sorted({name for row in rows for name in row})
+    arrays = [
+        pa.array([row.get(name) for row in rows], _TYPES[name.split(".")[0]]) for name in names
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names)
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> list[Row]:
+    """Rows without their nulls, times in nanoseconds."""
+    return [
+        {
+            name: column[place].value
+            if pa.types.is_timestamp(column.type)
+            else column[place].as_py()
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+            if column[place].is_valid
+        }
+        for batch in batches
+        for place in range(batch.num_rows)
+    ]
+
+
+def chain(*nodes: Node) -> tuple[Plan, Merge, Stream]:
+    """A fragment of nodes above one another, the last one above a Merge that reads a stream."""
+    plan = Plan()
+    bottom = Merge()
+    line = [plan.add(node) for node in (*nodes, bottom)]
+    for number, node in enumerate(line):
+        plan.ids[node] = number
+    for parent, child in pairwise(line):
+        plan.add_edge(parent, child)
+    return plan, bottom, Stream(Identifiers().make())
+
+
+def through(nodes: Node | Sequence[Node], *batches: Sequence[Row]) -> list[Row]:
+    """The rows that come out of a chain of nodes for these batches."""
+    plan, bottom, stream = chain(*([nodes] if isinstance(nodes, Node) else nodes))
+    given = [batch_of(batch) for batch in batches]
+    return rows_of(feed(plan, {stream: given}, {bottom: [stream]}))

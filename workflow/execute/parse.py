@@ -102,7 +102,7 @@ def _by_line(
             failures[place] = str(bad)
             continue
         for key, value in pairs:
-            if (wanted and key not in wanted) or not (value or parser.keep_empty):
+            if not key or (wanted and key not in wanted) or not (value or parser.keep_empty):
                 continue
             if key not in found:
                 found[key] = [None] * count
@@ -245,8 +245,11 @@ def _by_pattern(parser: Parser, lines: pa.Array) -> Parsed:
     reason = ""
     try:
         groups = pc.extract_regex(lines, _named_groups_only(parser.pattern))
-        if not groups.type.num_fields:
+        names = [groups.type.field(place).name for place in range(groups.type.num_fields)]
+        if not names:
             reason = "at least one group needs a name"
+        elif len(dict.fromkeys(names)) < len(names):
+            reason = "a name stands twice"
     except pa.ArrowInvalid as invalid:
         reason = str(invalid)
     if reason:
@@ -254,8 +257,7 @@ def _by_pattern(parser: Parser, lines: pa.Array) -> Parsed:
         return Parsed({}, pa.repeat(pa.scalar(True), count), pa.repeat(reason, count), error)
     matched = pc.is_valid(groups)
     columns = {
-        groups.type.field(place).name: pc.if_else(matched, groups.field(place), None)
-        for place in range(groups.type.num_fields)
+        name: pc.if_else(matched, groups.field(place), None) for place, name in enumerate(names)
     }
     return Parsed(columns, None, None, error)
 
