@@ -233,6 +233,8 @@ _TYPES: Final = {
 def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
     """Rows by full names of columns, times in nanoseconds."""
     names = sorted({name for row in rows for name in row})
+    if not names:
+        return pa.RecordBatch.from_struct_array(pa.array([{}] * len(rows), pa.struct([])))
     arrays = [
         pa.array([row.get(name) for row in rows], _TYPES[name.split(".")[0]]) for name in names
     ]

@@ -7,10 +7,10 @@ from fractions import Fraction
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from executed import Row, through
 from hypothesis import given
 from hypothesis import strategies as st
 
-from executed import through
 from workflow import PlanError, Timestamp
 from workflow.execute import ExecutionError
 from workflow.execute.sums import join, split
@@ -99,7 +99,7 @@ def test_all_but_count_pass_over_rows_without_a_value(
         if kind == "range"
         else VectorAggregation(operation=operation)
     )
-    rows = [{TIME: 120, VALUE: value} for value in (2.5, -1.0, None, 5.0)]
+    rows: list[Row] = [{TIME: 120, VALUE: value} for value in (2.5, -1.0, None, 5.0)]
     assert {TIME: 120, VALUE: expected} in through(node, rows)
     nothing = through(node, [{TIME: 120, VALUE: None, POD: "p"}], [{TIME: 120, POD: "p"}])
     assert bool(nothing) == (operation == "count")
@@ -107,14 +107,14 @@ def test_all_but_count_pass_over_rows_without_a_value(
 
 def test_bytes_adds_up_the_length_of_the_lines_in_utf8() -> None:
     node = replace(RANGE, operation="bytes")
-    rows = [{TIME: 100, LINE: "é😀"}, {TIME: 100, LINE: None}, {TIME: 100, LINE: "abc"}]
+    rows: list[Row] = [{TIME: 100, LINE: "é😀"}, {TIME: 100, LINE: None}, {TIME: 100, LINE: "abc"}]
     assert {TIME: 100, VALUE: 9.0} in through(node, rows)
     assert {TIME: 100, VALUE: 0.0} in through(node, [{TIME: 100}])
 
 
 def test_by_groups_by_what_is_listed_and_a_missing_value_is_a_group() -> None:
     node = replace(RANGE, group_by=BY_POD, step_ns=0)
-    rows = [
+    rows: list[Row] = [
         {TIME: 100, POD: "a", LEVEL: "x"},
         {TIME: 100, POD: "a", LEVEL: "y"},
         {TIME: 100, POD: ""},
@@ -161,7 +161,7 @@ def test_without_keeps_labels_metadata_and_parsed_values_but_not_the_named() -> 
 
 def test_without_sees_what_a_range_aggregation_grouped_by() -> None:
     node = VectorAggregation(operation="sum", without=True, group_by=BY_POD)
-    rows = [
+    rows: list[Row] = [
         {TIME: 1, "utf8.ambiguous.pod": pod, "utf8.ambiguous.env": "x", VALUE: 1.0}
         for pod in ("a", "b")
     ]
@@ -234,7 +234,7 @@ def test_a_sum_is_the_exact_one_rounded_once(values: list[float]) -> None:
     try:
         expected = float(exact)
     except OverflowError:
-        expected = math.copysign(math.inf, exact)
+        expected = math.inf if exact > 0 else -math.inf
     assert _sum(values) == expected
 
 

@@ -3,8 +3,8 @@
 import math
 
 import pytest
-
 from executed import Row, through
+
 from workflow import PlanError
 from workflow.execute import ExecutionError
 from workflow.expressions import parse_expression
@@ -22,7 +22,7 @@ def kept(predicate: str, *rows: Row) -> list[Row]:
 
 def computed(expression: str, *values: float | None) -> list[float | None]:
     node = Projection(expressions=(parse_expression(expression),), all=True, expand=True)
-    rows = [{VALUE: value, "utf8.label.n": str(n)} for n, value in enumerate(values)]
+    rows: list[Row] = [{VALUE: value, "utf8.label.n": str(n)} for n, value in enumerate(values)]
     return [row.get(VALUE) for row in through(node, rows)]
 
 
@@ -40,13 +40,13 @@ def computed(expression: str, *values: float | None) -> list[float | None]:
 def test_a_number_that_is_missing_makes_every_comparison_false(
     operator: str, expected: list[float]
 ) -> None:
-    rows = [{VALUE: value, LEVEL: "x"} for value in (1.0, 2.0, 3.0, None)]
+    rows: list[Row] = [{VALUE: value, LEVEL: "x"} for value in (1.0, 2.0, 3.0, None)]
     assert [row[VALUE] for row in kept(f"{operator}(generated.value, 2)", *rows)] == expected
     assert kept(f"{operator}(generated.value, 2)", {LEVEL: "x"}) == []
 
 
 def test_times_compare_by_the_nanosecond() -> None:
-    rows = [{TIME: 1}, {TIME: 2}, {TIME: None, LEVEL: "x"}]
+    rows: list[Row] = [{TIME: 1}, {TIME: 2}, {TIME: None, LEVEL: "x"}]
     found = kept("GTE(builtin.timestamp, 1970-01-01T00:00:00.000000002Z)", *rows)
     assert found == [{TIME: 2}]
 
@@ -80,7 +80,11 @@ def test_a_label_called_value_is_read_beside_the_number_called_value() -> None:
 
 
 def test_and_or_xor_not_see_no_nulls() -> None:
-    rows = [{VALUE: None, LEVEL: "x"}, {VALUE: 1.0, LEVEL: "x"}, {VALUE: 5.0, LEVEL: "y"}]
+    rows: list[Row] = [
+        {VALUE: None, LEVEL: "x"},
+        {VALUE: 1.0, LEVEL: "x"},
+        {VALUE: 5.0, LEVEL: "y"},
+    ]
     one, two = "GT(generated.value, 2)", 'EQ(parsed.level, "x")'
     assert kept(f"AND({one}, {two})", *rows) == []
     assert len(kept(f"OR({one}, {two})", *rows)) == 3
@@ -90,13 +94,13 @@ def test_and_or_xor_not_see_no_nulls() -> None:
 
 
 def test_nothing_equals_the_absent_value() -> None:
-    rows = [{VALUE: None, LEVEL: "x"}, {VALUE: 1.0}]
+    rows: list[Row] = [{VALUE: None, LEVEL: "x"}, {VALUE: 1.0}]
     assert kept("EQ(generated.value, null)", *rows) == []
     assert kept("NEQ(parsed.level, null)", *rows) == []
 
 
 def test_patterns_are_re2_and_match_anywhere() -> None:
-    rows = [{LEVEL: text} for text in ("warning", "WARN", "info", "a.b", "axb", "a\nb")]
+    rows: list[Row] = [{LEVEL: text} for text in ("warning", "WARN", "info", "a.b", "axb", "a\nb")]
     assert kept('MATCH_RE(parsed.level, "arn")', *rows) == [{LEVEL: "warning"}]
     assert len(kept('MATCH_RE(parsed.level, "(?i)warn")', *rows)) == 2
     assert kept('MATCH_STR(parsed.level, "a.b")', *rows) == [{LEVEL: "a.b"}]

@@ -3,8 +3,8 @@
 import math
 
 import pytest
-
 from executed import Row, through
+
 from workflow import PlanError
 from workflow.execute.casts import parse_byte_size, seconds
 from workflow.execute.parse import clean_key
@@ -67,7 +67,7 @@ def test_logfmt(line: str, expected: Row) -> None:
     [
         (
             '{"a": "x", "b": 1.50, "c": true, "d": false}',
-            dict(a="x", b="1.50", c="true", d="false"),
+            {"a": "x", "b": "1.50", "c": "true", "d": "false"},
         ),
         ('{"a": {"b": {"c": 1}}, "d": 2}', {"a_b_c": "1", "d": "2"}),
         ('{"a": [1], "b": null, "c": {}, "d": ""}', {"d": ""}),

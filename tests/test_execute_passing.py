@@ -1,8 +1,8 @@
 """Operators that let rows pass."""
 
 import pytest
-
 from executed import Row, batch_of, chain, feed, through
+
 from workflow import PlanError
 from workflow.execute import Execution
 from workflow.expressions import Column, ColumnType, parse_column

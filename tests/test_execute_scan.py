@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 import pytest
-
 from executed import Row, rows_of, section
+
 from workflow import Plan, PlanError, Timestamp
 from workflow.execute import Execution, ExecutionError, ScanSource
 from workflow.expressions import parse_column, parse_expression

@@ -4,8 +4,8 @@ import math
 from itertools import permutations
 
 import pytest
-
 from executed import Row, batch_of, chain, through
+
 from workflow import ContributingTimeRange, Timestamp
 from workflow.execute import Execution
 from workflow.expressions import parse_column

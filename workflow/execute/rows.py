@@ -45,8 +45,8 @@ TIME_TYPE: Final = pa.timestamp("ns", "UTC")
 _PRIORITY: Final = {
     kind: place for place, kind in enumerate(("generated", "parsed", "metadata", "label"))
 }
-# These exist only where they have a value.
-_FADING: Final = ("utf8.label.", "utf8.metadata.", "utf8.parsed.", "utf8.generated.")
+# Group columns, which stay although no row has a value; others exist only where they have one.
+_LASTING: Final = "utf8.ambiguous."
 
 
 @lru_cache(maxsize=4096)
@@ -123,11 +123,11 @@ class Rows:
         return self.only(name for name in self.columns if name not in gone)
 
     def tidy(self) -> "Rows":
-        """The same rows without labels, metadata, parsed values and errors that no row has."""
+        """The same rows without columns that no row has, but for those grouped by."""
         return self.without(
             name
             for name, each in self.columns.items()
-            if name.startswith(_FADING) and each.null_count == self.count
+            if each.null_count == self.count and not name.startswith(_LASTING)
         )
 
     # Reading.

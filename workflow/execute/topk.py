@@ -88,9 +88,9 @@ class TopKWork(Operator):
     def _keys(self, rows: Rows) -> tuple[pa.Array, pa.Array]:
         keys = rows.read(self._node.sort_by)
         if keys is None:
-            return pa.repeat(pa.scalar(self._null_rank, pa.int8()), rows.count), pa.nulls(
-                rows.count, pa.string()
-            )
+            type_ = pa.string() if self._edge is None else self._edge[1].type
+            ranks = pa.repeat(pa.scalar(self._null_rank, pa.int8()), rows.count)
+            return ranks, pa.nulls(rows.count, type_)
         ranks = pa.repeat(pa.scalar(_PLAIN, pa.int8()), rows.count)
         if pa.types.is_floating(keys.type):
             nan = pc.fill_null(pc.is_nan(keys), False)
@@ -128,14 +128,14 @@ def _best(rows: Rows, places: pa.Array, count: int) -> pa.Array:
     """Of the rows at `places` the first by all columns."""
     tied = rows.take(places)
     names = sorted(tied.columns)
+    if not names:
+        return places.slice(0, count)
     order = _sorted([tied.columns[name] for name in names], ["ascending"] * len(names))
     return places.take(order.slice(0, count))
 
 
 def _sorted(columns: list[pa.Array], orders: list[str]) -> pa.Array:
     """The places of rows in order; in each column nulls come last, as is the default."""
-    if not columns:
-        return pa.array([], pa.uint64())
     names = [str(place) for place in range(len(columns))]
     table = pa.RecordBatch.from_arrays(columns, names)
     return pc.sort_indices(table, sort_keys=list(zip(names, orders, strict=True)))
