@@ -15,6 +15,7 @@ from workflow.execute import sums
 from workflow.execute.groups import Groups, encode
 from workflow.execute.operator import Operator
 from workflow.execute.rows import MESSAGE, TIME, TIME_TYPE, VALUE, Rows
+from workflow.execute.scalars import float64, int64
 from workflow.execute.series import Series
 from workflow.plan import PlanError, RangeAggregation, VectorAggregation
 
@@ -48,7 +49,7 @@ class _Fold:
         elif self._operation != "count":
             table.update(sums.split(values))
         if self._operation in ("count", "avg"):
-            table[_COUNT] = pa.repeat(pa.scalar(1, pa.int64()), count)
+            table[_COUNT] = pa.repeat(int64(1), count)
         self.extend(table)
 
     def extend(self, table: _Table) -> None:
@@ -94,7 +95,7 @@ class _Fold:
             if self._operation == "avg":
                 values = pc.divide(values, pc.cast(table[_COUNT], pa.float64()))
         # Plus 0: minus zero is a zero, and which of the two came first must not show.
-        return {key: table[key] for key in self._keys}, pc.add(values, 0.0)
+        return {key: table[key] for key in self._keys}, pc.add(values, float64(0.0))
 
 
 def _joined(tables: list[_Table]) -> _Table:
@@ -103,9 +104,7 @@ def _joined(tables: list[_Table]) -> _Table:
     return {
         name: pa.concat_arrays(
             [
-                table[name]
-                if name in table
-                else pa.repeat(pa.scalar(0, pa.int64()), len(table[_SERIES]))
+                table[name] if name in table else pa.repeat(int64(0), len(table[_SERIES]))
                 for table in tables
             ]
         )
@@ -177,11 +176,13 @@ class RangeAggregationWork(Operator):
         elif self._node.operation != "count":
             rows, values = _valued(rows)
         if rows.count:
-            since = pc.subtract(pc.cast(rows.columns[TIME], pa.int64()), self._start)
+            since = pc.subtract(pc.cast(rows.columns[TIME], pa.int64()), int64(self._start))
             keys = {
                 _SERIES: self._series.numbers(rows),
                 "first": self._ceiling(since),
-                "last": pc.subtract(self._ceiling(pc.add(since, self._node.range_ns)), 1),
+                "last": pc.subtract(
+                    self._ceiling(pc.add(since, int64(self._node.range_ns))), int64(1)
+                ),
             }
             self._fold.add(keys, values, rows.count)
         return []
@@ -195,16 +196,16 @@ class RangeAggregationWork(Operator):
             "sum" if self._node.operation == "bytes" else self._node.operation,
             (_SERIES, _INSTANT),
         )
-        first = pc.max_element_wise(panes.pop("first"), 0)
-        last = pc.min_element_wise(panes.pop("last"), self._windows - 1)
+        first = pc.max_element_wise(panes.pop("first"), int64(0))
+        last = pc.min_element_wise(panes.pop("last"), int64(self._windows - 1))
         width = pc.max(pc.subtract(last, first)).as_py()
         for offset in range(width + 1):
-            window = pc.add(first, offset)
+            window = pc.add(first, int64(offset))
             inside = pc.less_equal(window, last)
             table = {name: column.filter(inside) for name, column in panes.items()}
             windows.extend({**table, _INSTANT: window.filter(inside)})
         keys, values = windows.results()
-        ends = pc.add(pc.multiply(keys[_INSTANT], self._step), self._start)
+        ends = pc.add(pc.multiply(keys[_INSTANT], int64(self._step)), int64(self._start))
         return [_answer(self._series, keys[_SERIES], ends, values)]
 
     def _inside(self, rows: Rows) -> Rows:
@@ -216,21 +217,24 @@ class RangeAggregationWork(Operator):
         final = self._start + (self._windows - 1) * self._step
         times = pc.cast(times, pa.int64())
         low = max(self._start - self._node.range_ns, -(2**63))
-        mask = pc.and_(pc.greater(times, low), pc.less_equal(times, min(final, 2**63 - 1)))
+        mask = pc.and_(
+            pc.greater(times, int64(low)), pc.less_equal(times, int64(min(final, 2**63 - 1)))
+        )
         mask = pc.fill_null(mask, False)
         if self._node.step_ns > self._node.range_ns:
-            since = pc.subtract(times, self._start)
+            since = pc.subtract(times, int64(self._start))
             first = self._ceiling(since)
             covered = pc.less(
-                pc.subtract(pc.multiply(first, self._step), since), self._node.range_ns
+                pc.subtract(pc.multiply(first, int64(self._step)), since),
+                int64(self._node.range_ns),
             )
             mask = pc.and_(mask, pc.fill_null(covered, False))
         return rows.filter(mask)
 
     def _ceiling(self, spans: pa.Array) -> pa.Array:
         """Spans in steps, rounded up.  Division of integers truncates, so negatives are right."""
-        steps = pc.divide(spans, self._step)
-        over = pc.greater(pc.subtract(spans, pc.multiply(steps, self._step)), 0)
+        steps = pc.divide(spans, int64(self._step))
+        over = pc.greater(pc.subtract(spans, pc.multiply(steps, int64(self._step))), int64(0))
         return pc.add(steps, pc.cast(over, pa.int64()))
 
 

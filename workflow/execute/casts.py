@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workflow.execute.rows import Rows
+from workflow.execute.scalars import NULL_FLOAT, NULL_TEXT
 from workflow.expressions import Column
 
 __all__ = ["CASTS", "SAMPLE_ERROR", "cast", "parse_byte_size", "seconds"]
@@ -57,12 +58,12 @@ def cast(operator: str, column: Column, rows: Rows) -> tuple[pa.Array, pa.Array]
 def _floats(texts: pa.Array) -> pa.Array:
     # A kernel that casts what it can and leaves the rest null is missing: so a pattern chooses.
     plain = pc.match_substring_regex(texts, _DECIMAL)
-    values = pc.cast(pc.if_else(plain, texts, None), pa.float64())
-    values = pc.if_else(pc.is_inf(values), None, values)  # out of range
+    values = pc.cast(pc.if_else(plain, texts, NULL_TEXT), pa.float64())
+    values = pc.if_else(pc.is_inf(values), NULL_FLOAT, values)  # out of range
     for pattern, read in ((_SPECIAL, float), (_HEX, _hexadecimal)):
         found = pc.match_substring_regex(texts, pattern)
         if pc.any(found).as_py():
-            rare = pc.if_else(found, texts, None)
+            rare = pc.if_else(found, texts, NULL_TEXT)
             values = pc.coalesce(values, _each(rare, read))
     return values
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from workflow.execute.casts import parse_byte_size
 from workflow.execute.errors import ExecutionError
 from workflow.execute.rows import TIME_TYPE, Rows
+from workflow.execute.scalars import FALSE, TRUE, float64, text
 from workflow.expressions import ByteSize, Call, Column, Duration, Expression, Literal
 from workflow.plan import PlanError
 from workflow.times import Timestamp
@@ -70,7 +71,7 @@ _UNARY: Final = ("NOT", "ABS")
 def pattern_error(pattern: str) -> str | None:
     """Why RE2 refuses a pattern; None if it takes it."""
     try:
-        pc.match_substring_regex(pa.array([""]), pattern)
+        pc.match_substring_regex(pa.array([""], pa.string()), pattern)
     except pa.ArrowInvalid as error:
         return str(error)
     return None
@@ -173,24 +174,24 @@ def _literal(literal: Literal, count: int, where: str) -> pa.Array:
         raise ExecutionError("operand-types", where, f"got the list {literal}, expected one value")
     scalar: Any
     if isinstance(value, bool):
-        scalar = pa.scalar(value)
+        scalar = TRUE if value else FALSE
     elif isinstance(value, Timestamp):
         scalar = pa.scalar(value.ns, TIME_TYPE)
     elif isinstance(value, Duration):  # beside a value that was cast: seconds
-        scalar = pa.scalar(value.ns / 1e9, pa.float64())
+        scalar = float64(value.ns / 1e9)
     elif isinstance(value, ByteSize):
         scalar = pa.scalar(parse_byte_size(value.text), pa.float64())
     elif isinstance(value, str):
-        scalar = pa.scalar(value, pa.string())
+        scalar = text(value)
     else:  # a whole number beside a value is a float, although it prints as whole
-        scalar = pa.scalar(float(value), pa.float64())
+        scalar = float64(float(value))
     return pa.repeat(scalar, count)
 
 
 def _compare(call: Call, args: list[pa.Array], where: str) -> pa.Array:
     first, second = args
     if pa.types.is_null(first.type) or pa.types.is_null(second.type):
-        return pa.repeat(pa.scalar(False), len(first))
+        return pa.repeat(FALSE, len(first))
     if _kind(first) != _kind(second):
         raise ExecutionError(
             "operand-types",

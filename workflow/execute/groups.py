@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workflow.execute.scalars import int64
+
 __all__ = ["Groups", "encode"]
 
 _WIDE = 2**62
@@ -32,7 +34,7 @@ def encode(columns: Sequence[pa.Array]) -> pa.Array:
         if size * len(encoded.dictionary) > _WIDE:
             dense = pc.dictionary_encode(codes)
             codes, size = pc.cast(dense.indices, pa.int64()), len(dense.dictionary)
-        codes = pc.add(pc.multiply(codes, len(encoded.dictionary)), indices)
+        codes = pc.add(pc.multiply(codes, int64(len(encoded.dictionary))), indices)
         size *= len(encoded.dictionary)
     if codes is None:
         raise ValueError("encode(columns): got none, expected at least one")
@@ -63,7 +65,7 @@ class Groups:
     def count(self) -> pa.Array:
         """How many rows each group has."""
         last = pc.cast(self._last, pa.int64())
-        return _differences(pc.add(last, 1))
+        return _differences(pc.add(last, int64(1)))
 
     def sum(self, values: pa.Array) -> pa.Array:
         """The sum of each group's int64 values."""

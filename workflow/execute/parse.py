@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from workflow.execute.rows import Rows
+from workflow.execute.scalars import NULL_TEXT, TRUE, text
 from workflow.expressions import Call, Column, Literal
 from workflow.plan import PlanError
 
@@ -254,10 +255,11 @@ def _by_pattern(parser: Parser, lines: pa.Array) -> Parsed:
         reason = str(invalid)
     if reason:
         count = len(lines)
-        return Parsed({}, pa.repeat(pa.scalar(True), count), pa.repeat(reason, count), error)
+        return Parsed({}, pa.repeat(TRUE, count), pa.repeat(text(reason), count), error)
     matched = pc.is_valid(groups)
     columns = {
-        name: pc.if_else(matched, groups.field(place), None) for place, name in enumerate(names)
+        name: pc.if_else(matched, groups.field(place), NULL_TEXT)
+        for place, name in enumerate(names)
     }
     return Parsed(columns, None, None, error)
 

@@ -10,6 +10,7 @@ from workflow.execute.evaluate import ARITHMETIC, check_expression, evaluate, tr
 from workflow.execute.operator import Operator
 from workflow.execute.parse import PARSERS, Parser, parse, parser_of
 from workflow.execute.rows import DETAILS, ERROR, VALUE, Rows, concat, name_parts, text_name
+from workflow.execute.scalars import NULL_TEXT, text
 from workflow.expressions import Call, Column, Expression
 from workflow.plan import Compat, Filter, Limit, PlanError, Projection
 
@@ -111,7 +112,9 @@ class ProjectionWork(Operator):
             flagged = rows.with_columns({VALUE: values})
             if not pc.any(failed).as_py():
                 return flagged
-            details = pc.binary_join_element_wise(f"{call.operator} of", rows.text(column), " ")
+            details = pc.binary_join_element_wise(
+                text(f"{call.operator} of"), rows.text(column), text(" ")
+            )
             return _flagged(flagged, failed, SAMPLE_ERROR, details)
         return rows.with_columns({VALUE: evaluate(call, rows, self._where)})
 
@@ -122,7 +125,7 @@ def _flagged(rows: Rows, failed: pa.Array, error: str, details: pa.Array) -> Row
     fresh = failed
     if ERROR in rows.columns:
         fresh = pc.and_(failed, pc.is_null(rows.columns[ERROR]))
-    for name, values in ((ERROR, pa.scalar(error, pa.string())), (DETAILS, details)):
+    for name, values in ((ERROR, text(error)), (DETAILS, details)):
         old = rows.columns.get(name, pa.nulls(rows.count, pa.string()))
         columns[name] = pc.if_else(fresh, values, old)
     return rows.with_columns(columns)
@@ -172,9 +175,9 @@ class CompatWork(Operator):
             if kind != self._node.source or name not in others:
                 continue
             taken = pc.is_valid(pc.coalesce(*(rows.columns[each] for each in others[name])))
-            changed[full] = pc.if_else(taken, None, source)
+            changed[full] = pc.if_else(taken, NULL_TEXT, source)
             target = f"{prefix}.{self._node.destination}.{name}_extracted"
-            moved.append((target, pc.if_else(taken, source, None)))
+            moved.append((target, pc.if_else(taken, source, NULL_TEXT)))
         for target, values in moved:
             old = changed.get(target, rows.columns.get(target))
             changed[target] = values if old is None else pc.coalesce(values, old)

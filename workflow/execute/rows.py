@@ -18,6 +18,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workflow.execute.scalars import NO_TEXT
 from workflow.expressions import Column, ColumnType
 
 __all__ = [
@@ -158,7 +159,7 @@ class Rows:
         """A text column, the empty text where there is no value or no text column."""
         values = self.read(column)
         if values is None or not pa.types.is_string(values.type):
-            return pa.repeat(pa.scalar("", pa.string()), self.count)
+            return pa.repeat(NO_TEXT, self.count)
         return pc.fill_null(values, "") if values.null_count else values
 
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from workflow.execute.errors import ExecutionError
 from workflow.execute.groups import encode
 from workflow.execute.rows import Rows, name_parts, text_name
+from workflow.execute.scalars import int64
 from workflow.expressions import Column, ColumnType
 from workflow.plan import PlanError, RangeAggregation, VectorAggregation
 
@@ -46,12 +47,12 @@ class Series:
         columns = self._columns(rows)
         if not columns:
             number = self._number(())
-            return pa.repeat(pa.scalar(number, pa.int64()), rows.count)
+            return pa.repeat(int64(number), rows.count)
         codes = pc.dictionary_encode(encode(list(columns.values()))).indices
         # Codes count up as they come: a row has a new one where they rise above all before.
         highest = pc.cumulative_max(codes)
         first = pc.indices_nonzero(
-            pa.concat_arrays([pa.array([True]), pc.greater(highest[1:], highest[:-1])])
+            pa.concat_arrays([pa.array([True], pa.bool_()), pc.greater(highest[1:], highest[:-1])])
         )
         values = [column.take(first).to_pylist() for column in columns.values()]
         names = list(columns)

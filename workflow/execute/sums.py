@@ -17,6 +17,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from workflow.execute.scalars import float64, int64
+
 __all__ = ["is_part", "join", "split"]
 
 _BITS: Final = 32
@@ -26,6 +28,7 @@ _SPECIAL: Final = ("nan", "+inf", "-inf")
 _HUGE: Final = 2.0**800
 _TINY: Final = 2.0**-800
 _SHIFT: Final = 19  # in digits
+_ZERO: Final = float64(0.0)
 
 
 def is_part(name: str) -> bool:
@@ -38,33 +41,37 @@ def split(values: pa.Array) -> dict[str, pa.Array]:
     parts: dict[str, pa.Array] = {}
     finite = pc.is_finite(values)
     if not pc.all(finite).as_py():
-        zero = pa.scalar(0.0)
         for name, found in (
             ("nan", pc.is_nan(values)),
-            ("+inf", pc.equal(values, math.inf)),
-            ("-inf", pc.equal(values, -math.inf)),
+            ("+inf", pc.equal(values, float64(math.inf))),
+            ("-inf", pc.equal(values, float64(-math.inf))),
         ):
             if pc.any(found).as_py():
                 parts[name] = pc.cast(found, pa.int64())
-        values = pc.if_else(finite, values, zero)
+        values = pc.if_else(finite, values, _ZERO)
     sizes = pc.abs(values)
     bounds = pc.min_max(sizes)
     top = bounds["max"].as_py() or 0.0
     if top < _HUGE and ((bounds["min"].as_py() or 0.0) >= _TINY or not _any_tiny(sizes)):
         _cut(values, 0, parts)
         return parts
-    huge = pc.greater_equal(sizes, _HUGE)
-    tiny = pc.less(sizes, _TINY)
+    huge = pc.greater_equal(sizes, float64(_HUGE))
+    tiny = pc.less(sizes, float64(_TINY))
     plain = pc.invert(pc.or_(huge, tiny))
     # Powers of two: exact.
-    _cut(pc.if_else(plain, values, 0.0), 0, parts)
-    _cut(pc.multiply(pc.if_else(huge, values, 0.0), 2.0 ** (-_BITS * _SHIFT)), _SHIFT, parts)
-    _cut(pc.multiply(pc.if_else(tiny, values, 0.0), 2.0 ** (_BITS * _SHIFT)), -_SHIFT, parts)
+    _cut(pc.if_else(plain, values, _ZERO), 0, parts)
+    _cut(_scaled(pc.if_else(huge, values, _ZERO), -_SHIFT), _SHIFT, parts)
+    _cut(_scaled(pc.if_else(tiny, values, _ZERO), _SHIFT), -_SHIFT, parts)
     return parts
 
 
 def _any_tiny(sizes: pa.Array) -> bool:
-    return bool(pc.any(pc.and_(pc.less(sizes, _TINY), pc.greater(sizes, 0.0))).as_py())
+    tiny = pc.and_(pc.less(sizes, float64(_TINY)), pc.greater(sizes, _ZERO))
+    return bool(pc.any(tiny).as_py())
+
+
+def _scaled(values: pa.Array, places: int) -> pa.Array:
+    return pc.multiply(values, float64(2.0 ** (_BITS * places)))
 
 
 def _cut(rest: pa.Array, shift: int, parts: dict[str, pa.Array]) -> None:
@@ -74,8 +81,8 @@ def _cut(rest: pa.Array, shift: int, parts: dict[str, pa.Array]) -> None:
             return
         place = (math.frexp(top)[1] - 1) // _BITS
         # Digits keep the sign of their value, so that each step is exact.
-        digit = pc.trunc(pc.multiply(rest, 2.0 ** (-_BITS * place)))
-        rest = pc.subtract(rest, pc.multiply(digit, 2.0 ** (_BITS * place)))
+        digit = pc.trunc(_scaled(rest, -place))
+        rest = pc.subtract(rest, _scaled(digit, place))
         name = f"{_DIGIT}{place + shift}"
         whole = pc.cast(digit, pa.int64())
         parts[name] = pc.add(parts[name], whole) if name in parts else whole
@@ -90,7 +97,7 @@ def join(parts: Mapping[str, pa.Array], count: int) -> pa.Array:
     }
     special = {name: parts[name].to_pylist() for name in _SPECIAL if name in parts}
     if not special and list(digits) in ([], [0]):  # whole numbers
-        whole = digits.get(0, pa.repeat(pa.scalar(0, pa.int64()), count))
+        whole = digits.get(0, pa.repeat(int64(0), count))
         return pc.cast(whole, pa.float64(), safe=False)
     lowest = min(digits, default=0)
     columns = [(_BITS * (place - lowest), column.to_pylist()) for place, column in digits.items()]

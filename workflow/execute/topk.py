@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from workflow.execute.operator import Operator
 from workflow.execute.rows import Rows, concat
+from workflow.execute.scalars import int8
 from workflow.expressions import Column, ColumnType
 from workflow.plan import TopK
 from workflow.task import ContributingTimeRange
@@ -78,8 +79,8 @@ class TopKWork(Operator):
         ranks, keys = self._keys(rows)
         rank, key = self._edge
         beats = pc.less if self._node.ascending else pc.greater
-        better = beats(ranks, rank)
-        even = pc.equal(ranks, rank)
+        better = beats(ranks, int8(rank))
+        even = pc.equal(ranks, int8(rank))
         if rank == _PLAIN:
             or_equal = pc.less_equal if self._node.ascending else pc.greater_equal
             even = pc.and_(even, pc.fill_null(or_equal(keys, key), False))
@@ -89,13 +90,13 @@ class TopKWork(Operator):
         keys = rows.read(self._node.sort_by)
         if keys is None:
             type_ = pa.string() if self._edge is None else self._edge[1].type
-            ranks = pa.repeat(pa.scalar(self._null_rank, pa.int8()), rows.count)
+            ranks = pa.repeat(int8(self._null_rank), rows.count)
             return ranks, pa.nulls(rows.count, type_)
-        ranks = pa.repeat(pa.scalar(_PLAIN, pa.int8()), rows.count)
+        ranks = pa.repeat(int8(_PLAIN), rows.count)
         if pa.types.is_floating(keys.type):
             nan = pc.fill_null(pc.is_nan(keys), False)
-            ranks = pc.if_else(nan, pa.scalar(_NAN, pa.int8()), ranks)
-        null = pa.scalar(self._null_rank, pa.int8())
+            ranks = pc.if_else(nan, int8(_NAN), ranks)
+        null = int8(self._null_rank)
         return pc.if_else(pc.is_null(keys), null, ranks), keys
 
     def _first(self, rows: Rows, k: int) -> Rows:
@@ -105,7 +106,7 @@ class TopKWork(Operator):
         if k and rows.count > k:
             last = order[k - 1].as_py()
             rank, key = ranks[last].as_py(), keys[last]
-            tied = pc.equal(ranks, rank)
+            tied = pc.equal(ranks, int8(rank))
             if rank == _PLAIN:
                 tied = pc.and_(tied, pc.fill_null(pc.equal(keys, key), False))
             places = pc.indices_nonzero(pc.take(tied, order))
