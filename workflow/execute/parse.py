@@ -36,6 +36,7 @@ __all__ = [
 
 _Pair = tuple[str, str]
 
+_BLANKS: Final = dict.fromkeys(range(ord(" ")), " ")
 _WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
@@ -118,6 +119,8 @@ def _by_line(
 
 def clean_key(key: str) -> str:
     """A key as the name of a column: letters, digits and ``_``, no digit first."""
+    if key.isidentifier() and key.isascii():
+        return key
     key = key.strip()
     cleaned = "".join(each if each in _WORD else "_" for each in key)
     return f"_{cleaned}" if cleaned[:1].isdigit() else cleaned
@@ -133,32 +136,30 @@ def logfmt_pairs(line: str) -> list[_Pair]:
     double quotes, in which a backslash escapes as in JSON.
     """
     pairs: list[_Pair] = []
+    blank = line.translate(_BLANKS)  # where white space is a space, and all else in its place
     place, end = 0, len(line)
     while True:
-        while place < end and line[place] <= " ":
-            place += 1
+        place = end - len(blank[place:].lstrip(" "))
         if place >= end:
             return pairs
-        start = place
-        while place < end and line[place] > " " and line[place] not in '="':
-            place += 1
-        key = line[start:place]
-        if place >= end or line[place] <= " ":
-            pairs.append((clean_key(key), ""))
-            continue
-        if line[place] == '"' or not key:
-            raise _BadLineError(f"unexpected {line[place]!r} at {place + 1}")
-        place += 1
-        if line[place : place + 1] == '"':
-            value, place = _quoted(line, place)
+        stop = blank.find(" ", place)
+        word = line[place : stop if stop >= 0 else end]
+        key, equal, value = word.partition("=")
+        if not key or '"' in key:
+            raise _unexpected(word, '"' if key else "=", place)
+        if value.startswith('"'):
+            value, place = _quoted(line, place + len(key) + 1)
+        elif "=" in value or '"' in value:
+            after = len(key) + len(equal)
+            wrong = next(each for each in value if each in '="')
+            raise _unexpected(value, wrong, place + after)
         else:
-            start = place
-            while place < end and line[place] > " ":
-                if line[place] in '="':
-                    raise _BadLineError(f"unexpected {line[place]!r} at {place + 1}")
-                place += 1
-            value = line[start:place]
+            place += len(word)
         pairs.append((clean_key(key), value))
+
+
+def _unexpected(text: str, character: str, place: int) -> _BadLineError:
+    return _BadLineError(f"unexpected {character!r} at {place + text.index(character) + 1}")
 
 
 def _quoted(line: str, start: int) -> tuple[str, int]:
