@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from workflow import PlanError, Timestamp
 from workflow.execute import ExecutionError
+from workflow.execute.groups import Groups, encode
 from workflow.execute.sums import join, split
 from workflow.expressions import parse_column
 from workflow.plan import RangeAggregation, VectorAggregation
@@ -270,6 +271,13 @@ def test_what_cannot_be_aggregated_is_refused(
     with pytest.raises(PlanError) as refused:
         through(node)
     assert (refused.value.rule, refused.value.where) == (rule, f"node 0 ({node.kind})")
+
+
+def test_groups_of_many_columns_are_told_apart() -> None:
+    count = 1 << 16  # five columns of as many values have more combinations than 64 bits
+    first = pa.array([*range(count), 0, 7], pa.int64())
+    others = pa.array([*range(count), 3, 3], pa.int64())
+    assert len(Groups(encode([first, *[others] * 4]))) == count + 2
 
 
 def test_many_partial_results_are_folded_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:

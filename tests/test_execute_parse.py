@@ -202,6 +202,7 @@ def test_rows_beside_a_failed_one_have_no_error() -> None:
         ("+5µs", 5e-06),
         ("1.s", 1.0),
         (".5s", 0.5),
+        ("13.543642159s", 13.543642159000001),  # whole seconds and the rest are divided apart
         ("0", 0.0),
         ("2562047h47m16.854775807s", 9223372036.854776),
         ("2562047h47m16.854775808s", None),

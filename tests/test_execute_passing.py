@@ -5,7 +5,7 @@ from executed import Row, batch_of, chain, feed, through
 
 from workflow import PlanError
 from workflow.execute import Execution
-from workflow.expressions import Column, ColumnType, parse_column
+from workflow.expressions import Column, ColumnType, parse_column, parse_expression
 from workflow.plan import Batching, Compat, Filter, Limit, Projection
 
 POD = "utf8.label.pod"
@@ -106,13 +106,15 @@ def test_moved_values_may_collide_in_turn() -> None:
         "utf8.metadata.pod": "x",
         "utf8.metadata.pod_extracted": "y",
     }
-    assert through(COMPAT, [row]) == [
+    other = {"utf8.label.pod_extracted": "b", "utf8.metadata.pod_extracted": "y"}
+    assert through(COMPAT, [row, other]) == [
         {
             POD: "a",
             "utf8.label.pod_extracted": "b",
             "utf8.metadata.pod_extracted": "x",
             "utf8.metadata.pod_extracted_extracted": "y",
-        }
+        },
+        {"utf8.label.pod_extracted": "b", "utf8.metadata.pod_extracted_extracted": "y"},
     ]
 
 
@@ -150,6 +152,14 @@ def test_drop_and_keep_take_every_column_of_a_name_for_ambiguous(
 def test_projections_without_sense_are_refused(node: Projection) -> None:
     with pytest.raises(PlanError, match="node 0"):
         through(node)
+
+
+def test_what_no_row_is_left_of_gives_no_batch_and_no_column() -> None:
+    plan, bottom, stream = chain(Filter(predicates=(parse_expression('EQ(label.n, "1")'),)))
+    execution = Execution(plan, {bottom: [stream]})
+    assert execution.push(stream, batch_of([{N: "2"}])) == []
+    [batch] = execution.push(stream, batch_of([{N: "1"}, {N: "2", POD: "a"}]))
+    assert batch.schema.names == [N]
 
 
 def test_a_filter_without_predicates_keeps_all() -> None:

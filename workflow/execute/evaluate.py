@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from workflow.execute.casts import parse_byte_size
 from workflow.execute.errors import ExecutionError
 from workflow.execute.rows import TIME_TYPE, Rows
-from workflow.execute.scalars import FALSE, TRUE, float64, text
+from workflow.execute.scalars import FALSE, NO_TEXT, NULL_FLOAT, TRUE, float64, text
 from workflow.expressions import ByteSize, Call, Column, Duration, Expression, Literal
 from workflow.plan import PlanError
 from workflow.times import Timestamp
@@ -122,7 +122,7 @@ def truth(expression: Expression, rows: Rows, where: str) -> pa.Array:
             where,
             f"{expression}: got {_kind(values)} as a predicate, expected true or false",
         )
-    return pc.fill_null(values, False)
+    return values
 
 
 def evaluate(expression: Expression, rows: Rows, where: str) -> pa.Array:
@@ -136,8 +136,7 @@ def evaluate(expression: Expression, rows: Rows, where: str) -> pa.Array:
     if operator in _COMPARISONS:
         return _compare(expression, args, where)
     if operator in _LOGIC:
-        truths = _operands(expression, args, "truth", where)
-        return _LOGIC[operator](*(pc.fill_null(each, False) for each in truths))
+        return _LOGIC[operator](*_operands(expression, args, "truth", where))
     if operator in ARITHMETIC:
         return ARITHMETIC[operator](*_operands(expression, args, "number", where))
     texts = _operands(expression, args, "text", where)[0]
@@ -148,7 +147,7 @@ def _match(call: Call, texts: pa.Array) -> pa.Array:
     pattern = call.args[1]
     if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
         raise TypeError(f"{call}: not checked before")
-    match = _MATCHES[call.operator.removeprefix("NOT_")](pc.fill_null(texts, ""), pattern.value)
+    match = _MATCHES[call.operator.removeprefix("NOT_")](texts, pattern.value)
     return pc.invert(match) if call.operator.startswith("NOT_") else match
 
 
@@ -201,7 +200,8 @@ def _compare(call: Call, args: list[pa.Array], where: str) -> pa.Array:
     return pc.fill_null(_COMPARISONS[call.operator](first, second), False)
 
 
-_TYPES: Final = {"truth": pa.bool_(), "number": pa.float64(), "text": pa.string()}
+# What the absent value stands for beside values of a kind.
+_ABSENT: Final = {"truth": FALSE, "number": NULL_FLOAT, "text": NO_TEXT}
 
 
 def _operands(call: Call, args: list[pa.Array], kind: str, where: str) -> list[pa.Array]:
@@ -212,7 +212,7 @@ def _operands(call: Call, args: list[pa.Array], kind: str, where: str) -> list[p
                 "operand-types", where, f"{call}: got a {_kind(values)} ({arg}), expected a {kind}"
             )
     return [
-        pa.nulls(len(values), _TYPES[kind]) if pa.types.is_null(values.type) else values
+        pa.repeat(_ABSENT[kind], len(values)) if pa.types.is_null(values.type) else values
         for values in args
     ]
 
