@@ -17,6 +17,7 @@ import click
 from properties.mutants import MUTANTS
 from scenarios.archive import KEPT, OURS, find_failure, found_folder, keep, load_failure
 from scenarios.check import check_trace, describe_judged, judged_as_json
+from scenarios.data.commands import data_commands
 from scenarios.determinism import (
     ProcessFailed,
     check_determinism,
@@ -144,6 +145,9 @@ def _forget_output() -> None:
 @click.version_option(VERSION, prog_name="windtunnel")
 def cli() -> None:
     """Test distributed query workflows, deterministically."""
+
+
+cli.add_command(data_commands)
 
 
 @cli.command("partition", epilog=_PARTITION_EXAMPLES)

@@ -162,6 +162,19 @@ def test_a_damaged_file_is_refused(
     assert refused(tmp_path).startswith(message)
 
 
+def test_a_row_outside_of_the_range_that_its_section_claims_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "a", stored(LINES))
+    raw = path.read_bytes()
+    at = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")  # where the statistics are
+    latest, earlier = (second * 10**9 for second in (5, 4))
+    claims = raw[at:].replace(latest.to_bytes(8, "little"), earlier.to_bytes(8, "little"))
+    path.write_bytes(raw[:at] + claims)
+    assert refused(tmp_path) == (
+        "column timestamp: got 1970-01-01T00:00:05Z in row 2, expected"
+        " 1970-01-01T00:00:01Z to 1970-01-01T00:00:04Z as its section claims"
+    )
+
+
 def test_text_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
     raw = pa.array([b"a", b"\xff\xfe", b"c"], pa.binary()).cast(pa.string(), safe=False)
     write(tmp_path, "a", changed("message", raw))
