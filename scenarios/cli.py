@@ -17,7 +17,7 @@ import click
 from properties.mutants import MUTANTS
 from scenarios.archive import KEPT, OURS, find_failure, found_folder, keep, load_failure
 from scenarios.check import check_trace, describe_judged, judged_as_json
-from scenarios.data.commands import data_commands
+from scenarios.data_commands import data_commands
 from scenarios.determinism import (
     ProcessFailed,
     check_determinism,

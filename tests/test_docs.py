@@ -141,9 +141,20 @@ def test_the_scenario_shown_runs(tmp_path: Path) -> None:
     assert "worker_crash x1" in result.stdout
 
 
-@pytest.mark.parametrize("name", cli.commands)
+def commands(group: click.Group = cli, before: str = "") -> dict[str, click.Command]:
+    """Every command by its words, those of groups included."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{before}{name} ")
+        else:
+            found[before + name] = command
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
 def test_every_command_and_option_is_described(name: str) -> None:
-    command = cli.commands[name]
+    command = commands()[name]
     assert f"| `windtunnel {name}" in CLI
     section = below(CLI, name)
     for parameter in command.params:

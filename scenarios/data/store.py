@@ -192,7 +192,7 @@ class Store:
         self._spool = None
         sections, bounds = 0, []
         layout = self._layout()
-        with pa.memory_map(str(self._part / "runs")) as file:
+        with pa.OSFile(str(self._part / "runs")) as file:
             reader = pa.ipc.open_file(file)
             rows = heapq.merge(*(_run(reader, *run) for run in self._runs), key=_order)
             for number, count in layout:

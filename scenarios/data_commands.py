@@ -1,30 +1,25 @@
-"""`windtunnel data`: the commands."""
+"""`windtunnel data`: the commands.
+
+What they do is imported when they do it: the kernels of pyarrow take as long to load as a quarter
+of everything else, and the other commands do not need them.
+"""
 
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from scenarios.data.lines import BadLine, Limits, Line, LogfmtReader, TextReader, json_line
-from scenarios.data.make import made_lines
-from scenarios.data.source import numbered_lines, size_of
-from scenarios.data.store import Store, Stored
 from scenarios.inputs import InputError
+
+if TYPE_CHECKING:
+    from scenarios.data.store import Stored
 
 __all__ = ["data_commands"]
 
 _BAD_INPUT: Final = 2
 _SHOWN: Final = 20  # refused lines that are told one by one
-_FORMATS: Final = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".logfmt": "logfmt",
-}
-
 _IMPORT_EXAMPLES = """\b
 Examples:
   windtunnel data import lines.jsonl --out bucket
@@ -107,7 +102,11 @@ def import_command(  # noqa: PLR0917 - click passes them by name
     INPUT may be packed with gzip.  A line that cannot be read is refused with its number and the
     others are imported; then the exit code is 2.  docs/data.md has the forms and the limits.
     """
-    form = form or _FORMATS.get(Path(place.removesuffix(".gz")).suffix, "text")
+    from scenarios.data.importing import form_of, import_lines, reader  # noqa: PLC0415
+    from scenarios.data.lines import BadLine, Limits  # noqa: PLC0415
+    from scenarios.data.source import size_of  # noqa: PLC0415
+
+    form = form or form_of(place)
     for option, value, forms in (
         ("--time-key", time_key, ("logfmt",)),
         ("--time-pattern", time_pattern, ("text",)),
@@ -116,43 +115,43 @@ def import_command(  # noqa: PLR0917 - click passes them by name
     ):
         if value and form not in forms:
             raise click.UsageError(f"{option} is for {' and '.join(forms)}, and this is {form}.")
-    limits = Limits()
-    read = _reader(
-        form,
-        limits,
-        time_key=time_key,
-        time_pattern=time_pattern,
-        label_keys=label_keys,
-        labels=_labels(labels),
-    )
+    try:
+        read = reader(
+            form,
+            limits=Limits(),
+            labels=_labels(labels),
+            time_key=time_key,
+            time_pattern=time_pattern,
+            label_keys=label_keys,
+        )
+    except BadLine as error:
+        raise click.UsageError(f"{error}.") from None
     refused = 0
-    size = size_of(place)
-    with (
-        Store(out, sections=sections, limits=limits) as store,
-        _progress("bytes", size, step=2**20) as bar,
-    ):
-        for number, line in numbered_lines(place, limits, bar.update):
-            try:
-                store.add(_read(line, read))
-            except BadLine as error:
-                refused += 1
-                where = f"{'stdin' if place == '-' else place}:{number}"
-                if strict:
-                    raise InputError(where, str(error)) from None
-                if refused <= _SHOWN:
-                    click.echo(f"windtunnel: {where}: {error}", err=True)
-        stored = store.finish()
+
+    def refuse(number: int, error: BadLine) -> None:
+        nonlocal refused
+        refused += 1
+        where = f"{'stdin' if place == '-' else place}:{number}"
+        if strict:
+            raise InputError(where, str(error))
+        if refused <= _SHOWN:
+            click.echo(f"windtunnel: {where}: {error}", err=True)
+
+    with _progress("bytes", size_of(place), step=2**20) as bar:
+        stored = import_lines(
+            place,
+            out,
+            read,
+            limits=Limits(),
+            sections=sections,
+            refuse=refuse,
+            progress=bar.update,
+        )
     if refused > _SHOWN:
         click.echo(f"windtunnel: ... and {refused - _SHOWN} more lines are refused", err=True)
     _tell(stored, out, "imported", refused)
     if refused:
         sys.exit(_BAD_INPUT)
-
-
-def _read(line: str | BadLine, read: Callable[[str], Line]) -> Line:
-    if isinstance(line, BadLine):
-        raise line
-    return read(line)
 
 
 def _labels(labels: tuple[str, ...]) -> dict[str, str]:
@@ -163,26 +162,6 @@ def _labels(labels: tuple[str, ...]) -> dict[str, str]:
             raise click.UsageError(f"got --label {label}, expected NAME=VALUE.")
         found[name] = value
     return found
-
-
-def _reader(
-    form: str,
-    limits: Limits,
-    *,
-    time_key: str | None,
-    time_pattern: str | None,
-    label_keys: tuple[str, ...],
-    labels: dict[str, str],
-) -> Callable[[str], Line]:
-    if form == "jsonl":
-        return lambda text: json_line(text, limits)
-    try:
-        if form == "logfmt":
-            logfmt = LogfmtReader(limits, time_key=time_key, label_keys=label_keys, labels=labels)
-            return logfmt.line
-        return TextReader(limits, pattern=time_pattern, labels=labels).line
-    except BadLine as error:
-        raise click.UsageError(f"{error}.") from None
 
 
 @data_commands.command("make", epilog=_MAKE_EXAMPLES)
@@ -208,6 +187,9 @@ def _reader(
 )
 def make_command(rows: int, seed: int, out: Path, sections: int) -> None:
     """Make log lines with the trouble that real ones have; the same seed makes the same bytes."""
+    from scenarios.data.make import made_lines  # noqa: PLC0415
+    from scenarios.data.store import Store  # noqa: PLC0415
+
     with Store(out, sections=sections) as store, _progress("rows", rows, step=1000) as bar:
         for line in made_lines(rows, seed):
             store.add(line)
@@ -228,7 +210,7 @@ def _progress(label: str, length: int, *, step: int) -> AbstractContextManager[A
     )
 
 
-def _tell(stored: Stored, out: Path, what: str, refused: int) -> None:
+def _tell(stored: "Stored", out: Path, what: str, refused: int) -> None:
     span = stored.time_range
     click.echo(f"{what:<10} {_count(stored.rows, 'line')} of {_count(stored.streams, 'stream')}")
     if refused:
