@@ -380,3 +380,19 @@ def test_made_lines_have_the_trouble_of_real_ones(tmp_path: Path) -> None:
             found[name] = found.get(name, 0) + 1
     for name in ("utf8.metadata.trace_id", "utf8.parsed.pod_extracted", "utf8.parsed.level"):
         assert found[name] > 10, name
+
+
+def test_no_layout_of_made_lines_changes_an_answer(tmp_path: Path) -> None:
+    buckets = []
+    for sections in (1, 5):
+        place = tmp_path / str(sections)
+        windtunnel("data", "make", "--rows", 500, "--sections", sections, "--out", place)
+        buckets.append(Bucket(place))
+    text = INPUT.with_name("logql.jsonl").read_text(encoding="utf-8")
+    rows_seen = 0
+    for case in list(map(json.loads, text.splitlines()))[:11]:
+        plan = plan_from_json(case["plan"])
+        one, five = (answer(rebind(plan, each.sections()), each.load()) for each in buckets)
+        assert same_answer(one, five) is None, case["query"]
+        rows_seen += len(one.rows)
+    assert rows_seen > 1000
