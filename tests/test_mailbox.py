@@ -120,7 +120,7 @@ def test_an_error_is_told_before_the_next_message_is_handled() -> None:
     assert log == ["boom", "after"]
 
 
-def test_an_idle_that_raises_is_told_and_asked_again() -> None:
+def test_an_idle_that_raises_is_told_and_asked_again_once_something_new_was_posted() -> None:
     answers: Iterator[bool | Exception] = iter([True, OSError("no"), True, False])
     errors: list[Exception] = []
     asked: list[object] = []
@@ -135,7 +135,57 @@ def test_an_idle_that_raises_is_told_and_asked_again() -> None:
     mailbox = Mailbox(idle, errors.append)
     mailbox.post(lambda: None)
     assert [str(error) for error in errors] == ["no"]
+    assert len(asked) == 2
+    mailbox.post(lambda: None)
+    assert [str(error) for error in errors] == ["no"]
     assert len(asked) == 4
+
+
+def idle_that_always_raises(asked: list[int]) -> Callable[[], bool]:
+    def idle() -> bool:
+        asked.append(len(asked))
+        if len(asked) > 100:
+            pytest.fail("asked for ever")
+        raise OSError("no")
+
+    return idle
+
+
+def test_an_idle_that_always_raises_is_asked_once_for_each_message() -> None:
+    asked: list[int] = []
+    errors: list[Exception] = []
+    mailbox = Mailbox(idle_that_always_raises(asked), errors.append)
+    for number in range(1, 4):
+        mailbox.post(lambda: None)
+        assert len(asked) == len(errors) == number
+
+
+def test_what_is_posted_while_an_idle_raises_makes_it_be_asked_again() -> None:
+    asked: list[str] = []
+
+    def idle() -> bool:
+        asked.append("asked")
+        if len(asked) == 1:
+            mailbox.post(asked.append, "posted")
+            raise OSError("no")
+        return False
+
+    mailbox = Mailbox(idle, lambda _error: None)
+    mailbox.post(lambda: None)
+    assert asked == ["asked", "posted", "asked"]
+
+
+def test_an_idle_that_raises_and_one_told_of_it_that_raises_too_come_to_an_end() -> None:
+    asked: list[int] = []
+
+    def failed(error: Exception) -> None:
+        raise error
+
+    mailbox = Mailbox(idle_that_always_raises(asked), failed)
+    mailbox.post(lambda: None)
+    assert len(asked) == 1
+    mailbox.post(boom)
+    assert len(asked) == 2
 
 
 def test_what_the_one_told_of_errors_raises_comes_back_to_it() -> None:

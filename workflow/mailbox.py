@@ -19,7 +19,8 @@ class Mailbox:
     """Runs posted handlers; `idle` whenever none is left, until it says False.
 
     An exception of a handler or of `idle` goes to `failed`, and the work goes on.  So does one
-    of `failed` itself, which may get further the next time; the fifth in a row is dropped.
+    of `failed` itself, which may get further the next time; the fifth in a row is dropped.  An
+    `idle` that raised is not asked again before something new was handled.
     """
 
     def __init__(self, idle: Callable[[], bool], failed: Callable[[Exception], None]) -> None:
@@ -28,6 +29,8 @@ class Mailbox:
         self._idle = idle
         self._failed = failed
         self._raised = 0  # in a row
+        # Like all that is changed in `_step`: only by the one at work, so no thread can miss it.
+        self._rests = False  # `idle` has raised, and nothing new was handled since
 
     def post(self, handler: Callable[..., None], *args: Any) -> None:
         """Hand in a message.  It has been handled on return unless somebody is at work."""
@@ -44,8 +47,10 @@ class Mailbox:
     def _step(self) -> bool:
         try:
             if not self._inbox:
-                return self._idle()
+                return self._ask()
             handler, args = self._inbox.popleft()
+            if handler is not self._failed:
+                self._rests = False
             handler(*args)
             self._raised = 0
         except Exception as error:  # noqa: BLE001 - whatever a handler raises goes to `failed`
@@ -56,3 +61,12 @@ class Mailbox:
             else:
                 self._raised = 0
         return True
+
+    def _ask(self) -> bool:
+        if self._rests:  # it would raise for ever
+            return False
+        try:
+            return self._idle()
+        except Exception:
+            self._rests = True
+            raise

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 from workflow.manifest import Manifest
 from workflow.plan import Plan
 from workflow.plan_text import plan_to_text
+from workflow.raised import text_of
 from workflow.results import EndOfStream, Results
 from workflow.runner import RecordWriter, Runner
 from workflow.stream import Stream, StreamState
@@ -400,7 +401,7 @@ def _describe_status(status: TaskStatus) -> dict[str, Any]:
 def _describe_error(error: BaseException | None) -> dict[str, Any]:
     if error is None:
         return {"error": None}
-    return {"error": str(error), "error_type": type(error).__name__}
+    return {"error": text_of(error), "error_type": type(error).__name__}
 
 
 def _printed(fragment: Plan) -> str | None:

@@ -32,8 +32,9 @@ from workflow.manifest import Manifest
 from workflow.partition import attach_results, partition
 from workflow.plan import Plan
 from workflow.printing import sprint
+from workflow.raised import describe_raised, text_of
 from workflow.results import Results
-from workflow.runner import Runner
+from workflow.runner import Runner, RunnerError
 from workflow.short_circuit import Needs
 from workflow.stream import Stream, StreamState
 from workflow.task import Lane, Task, TaskGraph, TaskState, TaskStatus
@@ -199,7 +200,7 @@ class Workflow:
         self._reader_closed = False
         self._tickets = [None]  # for `run`: taking one out is one step, in any thread
         self._closed_watchers: list[Callable[[], None]] = []
-        self._mailbox = Mailbox(self._dispatch, self._fail)
+        self._mailbox = Mailbox(self._dispatch, self._raised)
 
         runner.register_manifest(self.manifest)
         observe("admission", self.manifest, **self.admission.limits)
@@ -404,9 +405,15 @@ class Workflow:
 
     def _end_with(self, error: Exception) -> None:
         self._observe(
-            "results_error", self.manifest, error=str(error), error_type=type(error).__name__
+            "results_error", self.manifest, error=text_of(error), error_type=type(error).__name__
         )
         self.results.fail(error)
+
+    def _raised(self, error: Exception) -> None:
+        """A handler has raised: the engine's own code, a subclass, or the Runner that it called."""
+        if not isinstance(error, (ForeignEvent, RunnerError)):  # these tell of something foreseen
+            self._observe("raised", self.manifest, **describe_raised(error))
+        self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         self._end_with(error)
