@@ -11,14 +11,13 @@
 ('eof', ())
 """
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Final
 
 from properties.monitors import MONITORS, Judge, Monitor, Verdict, Violation
 from sim.choices import Choices
+from sim.contained import Raised
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario
 from sim.simulate import Outcome, simulate
@@ -42,8 +41,17 @@ class Judged:
 
     @property
     def first(self) -> Violation:
-        """The violation that was proven first.  Raises ValueError if there is none."""
-        return min(self.violations, key=lambda each: each.events[-1:])
+        """The violation that was proven first.  Raises ValueError if there is none.
+
+        What was raised comes before all else that was seen in its step: its consequences are.
+        """
+        return min(self.violations, key=self._age)
+
+    def _age(self, violation: Violation) -> tuple[tuple[int, ...], bool]:
+        raised = self.outcome.raised
+        if raised is None or not _tells(violation, raised):
+            return violation.events[-1:], True
+        return (raised.since,), False
 
 
 def judged(
@@ -69,19 +77,28 @@ def judged(
     )
     verdicts = judge.verdicts()
     if outcome.raised is not None:
-        verdicts.append(_raised(outcome.raised, outcome.trace.events[-1].seq))
+        verdicts.append(_raised(outcome.raised))
     return Judged(outcome, tuple(verdicts))
 
 
-def _raised(error: Exception, seq: int) -> Verdict:
-    """What a part raised, as a rule of its own for each class of exception."""
-    rule = f"raised {type(error).__name__}"
-    violation = Violation(rule, _NOTHING_RAISES, f"{error} ({_place(error)})", (seq,))
+def _rule(raised: Raised) -> str:
+    """A rule of its own for each class of exception."""
+    return f"raised {raised.error_type}"
+
+
+def _tells(violation: Violation, raised: Raised) -> bool:
+    return violation.rule == _rule(raised) and violation.events == (raised.seq,)
+
+
+def _raised(raised: Raised) -> Verdict:
+    """What a part raised, as a violation."""
+    rule, seen = _rule(raised), _escaped(f"{raised.error} ({raised.place})")
+    violation = Violation(rule, _NOTHING_RAISES, seen, (raised.seq,))
     return Verdict(rule, _NOTHING_RAISES, "violated", (violation,))
 
 
-def _place(error: Exception) -> str:
-    """Where it was raised, without the folders of a machine."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    code = frames[-1].f_code
-    return f"{PurePath(code.co_filename).name}, {code.co_name}"
+def _escaped(text: str) -> str:
+    """A message may hold what would move a terminal's cursor."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

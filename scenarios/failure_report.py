@@ -31,7 +31,7 @@ _MOST_CAUSES: Final = 6
 # What moves a story on, of those events that only surround what proves the failure.
 _TELLING: Final = (
     "ack_timeout", "acquire", "ask", "assign", "bind", "call", "crash", "fault", "process_failed",
-    "read_eof", "read_error", "recorded", "refuse", "release", "report", "results_end",
+    "raised", "read_eof", "read_error", "recorded", "refuse", "release", "report", "results_end",
     "results_error", "run", "send", "stopped", "stream_event", "task_event", "tell_cancel",
     "told_closed", "worker_gone", "worker_lost",
 )  # fmt: skip
@@ -40,7 +40,15 @@ _DULL: Final = re.compile(
     r" type=ScanTypeDataObject| streams=0| section_id=0| projections=\(\)| ranges? .*"
 )
 _NO_TIMES: Final = "@max_time_range start=0001-01-01T00:00:00Z end=0001-01-01T00:00:00Z"
-_TROUBLE: Final = ("ack_timeout", "crash", "fault", "leaving", "process_failed", "worker_lost")
+_TROUBLE: Final = (
+    "ack_timeout",
+    "crash",
+    "fault",
+    "leaving",
+    "process_failed",
+    "raised",
+    "worker_lost",
+)
 
 
 def describe_failure(

@@ -43,6 +43,7 @@ _WORDS: Final[dict[str, str]] = {
     "owner": "by the scheduler's book {s} belongs to {worker}",
     "process_failed": "{s} raises {error}",
     "queue": "{s} waits for a slot",
+    "raised": "{s} raises {error_type}: {error} ({place})",
     "read": "the reader reads {rows} rows of {s}",
     "read_eof": "the reader sees the end of {s}",
     "read_error": "the reader of {s} sees an error: {error}",

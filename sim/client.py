@@ -9,8 +9,10 @@ from simpy.events import Event
 
 from sim.scenario import Workload
 from sim.world import World
-from workflow import EndOfStream, Identifiers, Statistics, TaskState, Workflow
+from workflow import EndOfStream, GraphError, Identifiers, Statistics, TaskState, Workflow
 from workflow.admission import LANES
+from workflow.limits import LimitTooSmall
+from workflow.raised import text_of
 from workflow.trace import RecordedResults
 
 __all__ = ["Client", "End", "EndKind"]
@@ -59,9 +61,13 @@ class Client:
             yield world.clock.timeout(workload.arrival)
         ids = Identifiers(f"{world.scenario.name}/{self.index}", lambda: world.clock.tick // 1_000)
         recorder = world.recorder
-        workflow = self.workflow = world.parts.workflow(
-            workload.plan, recorder, workload.options, ids=ids, observe=recorder.observe
-        )
+        try:
+            workflow = self.workflow = world.parts.workflow(
+                workload.plan, recorder, workload.options, ids=ids, observe=recorder.observe
+            )
+        except (GraphError, LimitTooSmall) as error:
+            world.refusal = error
+            raise
         self._schedule(workflow)
         counted = Statistics()
         results = recorder.reader(workflow.run(statistics=counted))
@@ -138,7 +144,7 @@ class Client:
                 return
             except Exception as error:  # noqa: BLE001 - whatever ended the results
                 self.end = "error"
-                self.error = f"{type(error).__name__}: {error}"
+                self.error = f"{type(error).__name__}: {text_of(error)}"
                 return
             if client.never_reads and batch is not None:
                 continue  # it only wants to hear how the run ended

@@ -16,18 +16,22 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from sim.choices import Choices
+from sim.contained import FirstRaised, Raised, RaisesTold
 from sim.parts import SOUND, Parts
 from sim.scenario import Fault, Scenario
 from sim.scheduler import Scheduler
 from sim.worker import Worker
 from sim.world import World
 from workflow import Manifest, RecordWriter, Results, Stream, Task
+from workflow.raised import describe_raised, text_of
 from workflow.trace import Event, RecordedResults, Recorder, Trace
 
 __all__ = ["SimRunner"]
+
+_T = TypeVar("_T")
 
 
 class SimRunner:
@@ -35,7 +39,11 @@ class SimRunner:
 
     A scenario's cluster and faults make the world; its workloads say how many rows the scans of
     the first manifest have, of the second, and so on.  `step` moves the world by one event.
+    With ``contain`` whatever a part raises, also what the engine takes for an end of its results,
+    stops the run; the first of it stands in `raised`.
     """
+
+    scheduler: Scheduler  # missing if a contained run could not even make it
 
     def __init__(
         self,
@@ -44,23 +52,29 @@ class SimRunner:
         *,
         parts: Parts = SOUND,
         watch: Callable[[Event], bool] | None = None,
+        contain: bool = False,
     ) -> None:
         self.world: Final = World(scenario, choices, parts)
-        self.scheduler: Final[Scheduler] = parts.scheduler(self.world)
         self.recorder: Final = Recorder(
-            self.scheduler,
+            RaisesTold(lambda: self.scheduler, self._scheduler_raised),
             clock=lambda: self.world.clock.tick,
             identify=self.world.row_names,
             ran={"name": scenario.name},
-            watch=None if watch is None else partial(self._seen, watch),
+            watch=partial(self._seen, watch) if watch is not None or contain else None,
         )
+        self.workers: Final[list[Worker]] = []
+        self._contains: Final = contain
+        self._first_raised: Final = FirstRaised(lambda: self.world.clock.steps)
         self.world.recorder = self.recorder
         self.world.describe()
         self.world.clock.on_failure = self._process_failed
-        self.workers: Final[list[Worker]] = [
-            parts.worker(self.world, self.scheduler, index)
-            for index in range(scenario.cluster.workers)
-        ]
+        self.contained(self._set_up, None)
+
+    def _set_up(self) -> None:
+        parts = self.world.parts
+        self.scheduler = parts.scheduler(self.world)
+        for index in range(self.world.cluster.workers):
+            self.workers.append(parts.worker(self.world, self.scheduler, index))
         for worker in self.workers:
             worker.connect()
         for index, fault in self.world.faults.timed():
@@ -114,18 +128,38 @@ class SimRunner:
         """End what still waits, in the order in which it was begun."""
         self.world.clock.close()
 
-    def _seen(self, watch: Callable[[Event], bool], event: Event) -> None:
+    @property
+    def raised(self) -> Raised | None:
+        """What a part raised first, in a run that contains it."""
+        return self._first_raised.first
+
+    def contained(self, go: Callable[[], _T], otherwise: _T) -> _T:
+        """What `go` gives.  What it raises comes out, or stops a run that contains it."""
+        self._first_raised.begin()
+        try:
+            return go()
+        except Exception as error:
+            if not self._contains or error is self.world.refusal:
+                raise
+            self.world.stopped = True
+            self._process_failed("run", error)
+            return otherwise
+
+    def _seen(self, watch: Callable[[Event], bool] | None, event: Event) -> None:
         # Only noted: an exception from here would end in whatever was just going on.
-        if watch(event):
+        self._first_raised.see(event)
+        if (watch is not None and watch(event)) or (self._contains and event.kind == "raised"):
             self.world.stopped = True
 
-    def tell_failure(self, error: BaseException) -> None:
-        """Record what ends the run, unless a process that failed of it was recorded already."""
-        if self.trace.events[-1].kind != "process_failed":
-            self._process_failed("run", error)
+    def _scheduler_raised(self, error: Exception) -> None:
+        details = describe_raised(error)
+        self._first_raised.tell(error, lambda: self.world.record("raised", "scheduler", **details))
 
     def _process_failed(self, name: str, error: BaseException) -> None:
-        self.world.record("process_failed", name, error=f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {text_of(error)}"
+        self._first_raised.tell(
+            error, lambda: self.world.record("process_failed", name, error=text)
+        )
 
     def _strike(self, index: int, fault: Fault) -> None:
         """A fault whose tick has come, where it does not wait for an occasion."""

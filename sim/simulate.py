@@ -27,13 +27,12 @@ from typing import Final
 from sim.choices import Choices, Recorded
 from sim.client import Client, End
 from sim.clock import StepBudgetExceeded
+from sim.contained import Raised
 from sim.parts import SOUND, Parts
 from sim.runner import SimRunner
 from sim.scenario import Scenario
 from sim.world import World
-from workflow import GraphError
 from workflow.admission import LANES
-from workflow.limits import LimitTooSmall
 from workflow.trace import Event, Trace
 
 __all__ = ["End", "Outcome", "StuckReport", "simulate"]
@@ -67,7 +66,7 @@ class Outcome:
     stuck: StuckReport | None = None
     over_budget: bool = False
     kept: dict[str, int] = field(default_factory=dict)  # the scheduler's tables at the end
-    raised: Exception | None = None  # what ended the run, if it was told to contain that
+    raised: Raised | None = None  # what ended the run, if it was told to contain that
 
 
 def simulate(
@@ -111,55 +110,48 @@ def _simulate(
     *,
     contain: bool,
 ) -> Outcome:
-    runner = SimRunner(scenario, recorded, parts=parts, watch=watch)
+    runner = SimRunner(scenario, recorded, parts=parts, watch=watch, contain=contain)
     world = runner.world
     clients = [Client(world, index, workload) for index, workload in enumerate(scenario.workloads)]
     for client in clients:
         world.clock.spawn(client.name, client.run())
 
     try:
-        over_budget, raised = _guarded(lambda: _runs_on(world, clients), runner, contain=contain)
+        over_budget = runner.contained(lambda: _runs_on(world, clients), False)
         # Before the clock is closed: what ends only then is no part of the run.
-        ends = tuple(client.outcome() for client in clients)
-        stuck = None if over_budget or world.stopped else _stuck(runner, clients)
-        if not world.stopped and not over_budget:
-            over_budget, raised = _guarded(lambda: _drain(runner), runner, contain=contain)
+        ends = tuple(runner.contained(client.outcome, End("unfinished")) for client in clients)
+        stuck = None
+        if not (over_budget or world.stopped):
+            stuck = runner.contained(lambda: _stuck(runner, clients), None)
+        if not (over_budget or world.stopped):
+            over_budget = runner.contained(lambda: _drain(runner), False)
         if not world.stopped:
-            _tell_the_end(runner, stuck, over_budget=over_budget)
+            runner.contained(lambda: _tell_the_end(runner, stuck, over_budget=over_budget), None)
+        nothing: dict[str, int] = {}
+        kept = runner.contained(lambda: _kept(runner), nothing)
         trace = runner.trace
-        return Outcome(
-            scenario,
-            ends,
-            max((end.tick for end in ends), default=0),
-            trace,
-            trace.digest(),
-            dict(sorted(world.counts.items())),
-            dict(recorded.deltas),
-            recorded.decisions,
-            world.clock.steps,
-            stuck,
-            over_budget,
-            runner.scheduler.tables(),
-            raised,
-        )
-    finally:
+    except BaseException:
         runner.close()
-
-
-def _guarded(
-    go: Callable[[], bool], runner: SimRunner, *, contain: bool
-) -> tuple[bool, Exception | None]:
-    """What `go` gives, and what a part raised, which then ends the run."""
-    try:
-        return go(), None
-    except (GraphError, LimitTooSmall):  # a refusal: there is no run
         raise
-    except Exception as error:
-        if not contain:
-            raise
-        runner.world.stopped = True
-        runner.tell_failure(error)
-        return False, error
+    before = runner.raised
+    runner.contained(runner.close, None)
+    if runner.raised is not before:
+        trace = runner.trace  # with what tells of it
+    return Outcome(
+        scenario,
+        ends,
+        max((end.tick for end in ends), default=0),
+        trace,
+        trace.digest(),
+        dict(sorted(world.counts.items())),
+        dict(recorded.deltas),
+        recorded.decisions,
+        world.clock.steps,
+        stuck,
+        over_budget,
+        kept,
+        runner.raised if contain else None,
+    )
 
 
 def _runs_on(world: World, clients: list[Client]) -> bool:
@@ -199,6 +191,10 @@ def _tell_the_end(runner: SimRunner, stuck: StuckReport | None, *, over_budget: 
         world.record("tables", worker.name, when="end", **worker.tables())
     world.record("activities", "run", running=world.clock.waiting)
     runner.recorder.finish(stuck=None if stuck is None else stuck.waiting, over_budget=over_budget)
+
+
+def _kept(runner: SimRunner) -> dict[str, int]:
+    return runner.scheduler.tables() if hasattr(runner, "scheduler") else {}
 
 
 def _stuck(runner: SimRunner, clients: list[Client]) -> StuckReport | None:

@@ -28,6 +28,7 @@ class World:
         cluster = scenario.cluster
         self.parts: Final = parts
         self.stopped = False  # somebody who watches has seen enough
+        self.refusal: Exception | None = None  # of a plan or limits, by the engine
         self.scenario: Final = scenario
         self.cluster: Final = cluster
         self.choices: Final = choices

@@ -237,7 +237,16 @@ def test_every_event_that_occurs_is_described_with_its_details_and_counts_with_t
             if not name.startswith(("fault ", "hazard ")):
                 assert f"`{name}`" in CLI, name
     # A broken engine, an assignment without an answer for seconds, a worker that comes back.
-    rare = ("process_failed", "enter", "exit", "ack_timeout", "revoked", "crash", "restart")
+    rare = (
+        "process_failed",
+        "raised",
+        "enter",
+        "exit",
+        "ack_timeout",
+        "revoked",
+        "crash",
+        "restart",
+    )
     assert set(described) - set(seen) <= set(rare)
     assert {*described, "close_workflow"} == set(KINDS)
 

@@ -91,6 +91,7 @@ def test_every_kind_of_event_has_words_of_its_own() -> None:
     rare = (
         "close_workflow",
         "process_failed",
+        "raised",
         "enter",
         "exit",
         "ack_timeout",

@@ -26,9 +26,9 @@ KINDS: Final = (
     "accept", "ack_timeout", "acquire", "activities", "admission", "ask", "assign", "bind", "call",
     "close_results", "close_workflow", "cluster", "connect", "crash", "end", "enter", "exit",
     "fault", "input_end", "leaving", "manifest", "move", "over", "owner", "process_failed", "queue",
-    "read", "read_eof", "read_error", "read_wait", "ready", "receive", "recorded", "refuse",
-    "release", "report", "restart", "results_end", "results_error", "return", "revoked", "run",
-    "send", "statistics", "stop", "stopped", "stream_event", "tables", "take", "task_event",
+    "raised", "read", "read_eof", "read_error", "read_wait", "ready", "receive", "recorded",
+    "refuse", "release", "report", "restart", "results_end", "results_error", "return", "revoked",
+    "run", "send", "statistics", "stop", "stopped", "stream_event", "tables", "take", "task_event",
     "task_event_done", "tell_cancel", "told_closed", "worker_gone", "worker_lost", "worker_up",
     "write", "write_done",
 )  # fmt: skip

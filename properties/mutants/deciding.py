@@ -12,6 +12,7 @@ from workflow import (
     RecordWriter,
     Results,
     Runner,
+    RunnerError,
     Stream,
     Task,
     TaskState,
@@ -125,7 +126,7 @@ class StartErrorSwallowed(Workflow):
     def _dispatch(self) -> bool:
         try:
             return super()._dispatch()
-        except OSError:
+        except RunnerError:
             self._cancel(task for task in self.manifest.tasks if self._refused(task))
             return True
 

@@ -21,6 +21,7 @@ from workflow import (
     Manifest,
     ManifestRefused,
     RecordWriter,
+    RunnerError,
     Stream,
     StreamState,
     TaskState,
@@ -361,7 +362,7 @@ class StartRefusesWhatIsOver(Scheduler):
         for task in tasks:
             record = self._tasks.get(task)
             if record is not None and record.state.terminal:
-                raise ValueError(f"{record.name} is {record.state}")
+                raise RunnerError(f"{record.name} is {record.state}")
         super().start(tasks)
 
 
@@ -464,7 +465,7 @@ class StartFails(Scheduler):
     def start(self, tasks: Any) -> None:
         self._starts += 1
         if self._starts == 4:
-            raise OSError("no route to the workers")
+            raise RunnerError("no route to the workers")
         super().start(tasks)
 
 
