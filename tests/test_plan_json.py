@@ -60,7 +60,7 @@ def test_every_field_of_every_kind_comes_back() -> None:
     drawn: dict[str, set[str]] = {}
 
     @given(nodes)
-    @settings(max_examples=400, database=None, derandomize=True)
+    @settings(max_examples=1_500, database=None, derandomize=True)
     def draw(node: Node) -> None:
         default = type(node)()
         drawn.setdefault(node.kind, set()).update(
