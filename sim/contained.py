@@ -8,7 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from workflow import Manifest, RecordWriter, Runner, RunnerError, Stream, Task
+from workflow import (
+    AlreadyBound,
+    Manifest,
+    ManifestRefused,
+    RecordWriter,
+    Runner,
+    RunnerError,
+    Stream,
+    Task,
+    UnknownManifest,
+    UnknownStream,
+    UnknownTask,
+)
 from workflow.raised import describe_raised
 
 if TYPE_CHECKING:
@@ -57,11 +69,15 @@ class FirstRaised:
 
     def tell(self, error: BaseException, record: Callable[[], None]) -> None:
         """Record what was raised, unless it was told already."""
-        if any(error is each for each in self._told):
+        if self.knows(error):
             return
         self._told.append(error)
         record()
         self._keep(self._next - 1, describe_raised(error))
+
+    def knows(self, error: BaseException) -> bool:
+        """Whether it was told."""
+        return any(error is each for each in self._told)
 
     def _keep(self, seq: int, details: Any) -> None:
         if self.first is None:
@@ -72,6 +88,24 @@ class FirstRaised:
                 seq,
                 min(self._since, seq),
             )
+
+
+# By method: what only it may raise, see `workflow.Runner`.
+_ITS_OWN: Final[dict[str, tuple[type[RunnerError], ...]]] = {
+    "register_manifest": (ManifestRefused,),
+    "unregister_manifest": (UnknownManifest,),
+    "listen": (UnknownStream, AlreadyBound),
+    "start": (UnknownTask,),
+    "cancel": (UnknownTask,),
+}
+_NAMED: Final = tuple(dict.fromkeys(each for errors in _ITS_OWN.values() for each in errors))
+
+
+def _is_refusal(method: str, error: Exception) -> bool:
+    """Whether the protocol allows it.  A RunnerError that it does not name says no to a call."""
+    if isinstance(error, _NAMED):
+        return isinstance(error, _ITS_OWN[method])
+    return isinstance(error, RunnerError)
 
 
 class RaisesTold:
@@ -86,29 +120,28 @@ class RaisesTold:
 
     def register_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
-        self._call(lambda runner: runner.register_manifest(manifest))
+        self._call("register_manifest", manifest)
 
     def unregister_manifest(self, manifest: Manifest) -> None:
         """See `workflow.Runner`."""
-        self._call(lambda runner: runner.unregister_manifest(manifest))
+        self._call("unregister_manifest", manifest)
 
     def listen(self, stream: Stream, writer: RecordWriter) -> None:
         """See `workflow.Runner`."""
-        self._call(lambda runner: runner.listen(stream, writer))
+        self._call("listen", stream, writer)
 
     def start(self, tasks: Sequence[Task]) -> None:
         """See `workflow.Runner`."""
-        self._call(lambda runner: runner.start(tasks))
+        self._call("start", tasks)
 
     def cancel(self, tasks: Sequence[Task]) -> None:
         """See `workflow.Runner`."""
-        self._call(lambda runner: runner.cancel(tasks))
+        self._call("cancel", tasks)
 
-    def _call(self, call: Callable[[Runner], None]) -> None:
+    def _call(self, method: str, *args: Any) -> None:
         try:
-            call(self._runner())
-        except RunnerError:
-            raise
+            getattr(self._runner(), method)(*args)
         except Exception as error:
-            self._tell(error)
+            if not _is_refusal(method, error):
+                self._tell(error)
             raise

@@ -139,7 +139,7 @@ class SimRunner:
         try:
             return go()
         except Exception as error:
-            if not self._contains or error is self.world.refusal:
+            if not self._contains or self._is_refused(error):
                 raise
             self.world.stopped = True
             self._process_failed("run", error)
@@ -151,11 +151,17 @@ class SimRunner:
         if (watch is not None and watch(event)) or (self._contains and event.kind == "raised"):
             self.world.stopped = True
 
+    def _is_refused(self, error: BaseException) -> bool:
+        """Whether there is no run, since the engine refuses what was to run."""
+        return error is self.world.refusal and not self._first_raised.knows(error)
+
     def _scheduler_raised(self, error: Exception) -> None:
         details = describe_raised(error)
         self._first_raised.tell(error, lambda: self.world.record("raised", "scheduler", **details))
 
     def _process_failed(self, name: str, error: BaseException) -> None:
+        if self._is_refused(error):
+            return
         text = f"{type(error).__name__}: {text_of(error)}"
         self._first_raised.tell(
             error, lambda: self.world.record("process_failed", name, error=text)
