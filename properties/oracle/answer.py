@@ -51,6 +51,14 @@ class Answer:
     high: int = 0
     columns: tuple[str, ...] = ()  # that a printed answer has even where no row has a value
 
+    @property
+    def determined(self) -> bool:
+        """Whether it is settled which rows there are.
+
+        If not, an answer that is the same lies within these bounds: more is not said.
+        """
+        return not self.pool
+
     @classmethod
     def from_json(cls, rows: Json, where: str = "rows") -> "Answer":
         """Read a list of rows as answers print them.  Raises CannotAnswer, rule ``data``."""

@@ -3,9 +3,7 @@
 Nothing is partitioned: Parallelize and Batching pass their rows on.  Predicates and projections of
 a ScanSet count together with those of its targets, as they do for shards.
 
-Choices of ours where nothing decides: a parser keeps a value that an earlier one has found, and an
-error that is marked already; of NaN and numbers the numbers are largest and smallest; an aggregate
-of no values gives no row; an empty list of stream ids is no list.
+Choices of ours where the reference decides nothing stand in docs/execution.md, and hold here too.
 """
 
 import math
@@ -18,11 +16,13 @@ from properties.oracle.expressions import evaluate, kind_of, truth
 from properties.oracle.parsing import ParseError, parse_json, parse_logfmt, parse_regexp
 from properties.oracle.rows import (
     ERROR,
+    MESSAGE,
     TIMESTAMP,
     VALUE,
     CannotAnswer,
     Row,
     Section,
+    Value,
     called,
     kind_and_name,
     pick,
@@ -140,7 +140,7 @@ def _scan(
     rows = [
         row
         for stream, row in stored_rows(objects[place], shown)
-        if not scan.stream_ids or stream in scan.stream_ids
+        if scan.stream_ids is None or stream in scan.stream_ids
     ]
     held = _all_hold(predicates + scan.predicates, rows, where)
     kept = [row for row, holds in zip(rows, held, strict=True) if holds]
@@ -233,7 +233,11 @@ def _parse(call: Call, rows: Sequence[Row], where: str) -> list[Row]:
         found = [_pairs(call.operator, line, keys or (), keep_empty is True) for line in lines]
     else:
         raise CannotAnswer("unsupported", where, f"{call} is not executed here")
-    return [{**pairs, **row} for pairs, row in zip(found, rows, strict=True)]
+    # What is found replaces what an earlier parser found, but the first error of a row stays.
+    return [
+        {**row, **pairs, **({ERROR: row[ERROR]} if ERROR in row else {})}
+        for pairs, row in zip(found, rows, strict=True)
+    ]
 
 
 def _pairs(parser: str, line: str, keys: tuple[str, ...], keep_empty: bool) -> dict[str, str]:
@@ -248,14 +252,16 @@ def _pairs(parser: str, line: str, keys: tuple[str, ...], keep_empty: bool) -> d
 
 
 def _without_collisions(node: Compat, row: Row) -> Row:
-    changed = dict(row)
+    moved: dict[str, Value] = {}
+    kept: dict[str, Value] = {}
     for column, value in row.items():
         kind, name = kind_and_name(column)
         others = [text_column(other, name) for other in node.collisions if other != kind]
         if kind == node.source and any(other in row for other in others):
-            del changed[column]
-            changed.setdefault(text_column(node.destination, f"{name}_extracted"), value)
-    return changed
+            moved[text_column(node.destination, f"{name}_extracted")] = value
+        else:
+            kept[column] = value
+    return {**kept, **moved}
 
 
 def _sort_key(node: TopK) -> Callable[[Row], Key]:
@@ -268,7 +274,7 @@ def _sort_key(node: TopK) -> Callable[[Row], Key]:
         if isinstance(value, str):
             return (1, "text", value.encode())
         nan = isinstance(value, float) and math.isnan(value)
-        return (1, "number", nan, 0.0 if nan else value)
+        return (1, "number", not nan, 0.0 if nan else value)  # NaN is below all
 
     return key
 
@@ -277,17 +283,17 @@ def _aggregate(
     node: RangeAggregation | VectorAggregation, rows: Sequence[Row], where: str
 ) -> Iterable[Row]:
     combine = _AGGREGATES.get(node.operation)
-    if combine is None:
+    if combine is None or (node.operation == "bytes" and isinstance(node, VectorAggregation)):
         raise CannotAnswer("unsupported", where, f"{node.operation} is not executed here")
     groups: dict[int, dict[Series, list[float]]] = {}
     for row in rows:
         series = _series(node, row, where)
         time, value = row.get(TIMESTAMP), row.get(VALUE)
-        if not isinstance(time, int):
-            raise CannotAnswer("data", where, "got a row without a timestamp")
         if node.operation == "count":
             value = 1.0
-        if isinstance(value, float):
+        elif node.operation == "bytes":
+            value = float(len(str(row.get(MESSAGE, "")).encode()))
+        if isinstance(time, int) and isinstance(value, float):
             for instant in _instants(node, time, where):
                 groups.setdefault(instant, {}).setdefault(series, []).append(value)
     count = len(dict.fromkeys(series for at in groups.values() for series in at))
@@ -296,7 +302,7 @@ def _aggregate(
             "series-limit", where, f"got {count} series, expected {node.max_query_series} at most"
         )
     return [
-        {**dict(series), TIMESTAMP: instant, VALUE: combine(values)}
+        {**dict(series), TIMESTAMP: instant, VALUE: combine(values) + 0.0}  # no minus zero
         for instant in sorted(groups)
         for series, values in groups[instant].items()
     ]
@@ -327,11 +333,13 @@ def _instants(node: RangeAggregation | VectorAggregation, time: int, where: str)
     """The ends of the windows that a row lies in: ``end - range < time <= end``."""
     if isinstance(node, VectorAggregation):
         return [time]
-    if node.start is None or node.end is None:
+    step = node.step_ns
+    if node.start is None or (step and node.end is None):
         raise CannotAnswer("data", where, "got no start or no end, expected both")
-    start, end, step = node.start.ns, node.end.ns, node.step_ns
-    if step <= 0:
-        return [start] if start <= end and start - node.range_ns < time <= start else []
+    start = node.start.ns
+    if step <= 0 or node.end is None:
+        return [start] if start - node.range_ns < time <= start else []
+    end = node.end.ns
     first = start + max(0, -((start - time) // step)) * step  # the first end at or after the row
     ends = range(first, min(end, time + node.range_ns - 1) + 1, step)
     if len(ends) > _MOST_WINDOWS:
@@ -348,15 +356,16 @@ def _sum(values: Sequence[float]) -> float:
 
 
 def _largest(values: Sequence[float]) -> float:
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+    return math.nan if any(map(math.isnan, values)) else max(values)
 
 
 def _smallest(values: Sequence[float]) -> float:
-    return min((value for value in values if not math.isnan(value)), default=math.nan)
+    return math.nan if any(map(math.isnan, values)) else min(values)
 
 
 _AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {
     "avg": lambda values: _sum(values) / len(values),
+    "bytes": _sum,
     "count": lambda values: float(len(values)),
     "max": _largest,
     "min": _smallest,

@@ -17,8 +17,17 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from properties.oracle.casts import cast_bytes
 from properties.oracle.rows import TIMESTAMP, VALUE, CannotAnswer, Row, called, pick
-from workflow.expressions import Call, Column, Expression, Literal, parse_expression
+from workflow.expressions import (
+    ByteSize,
+    Call,
+    Column,
+    Duration,
+    Expression,
+    Literal,
+    parse_expression,
+)
 from workflow.times import Timestamp
 
 __all__ = ["evaluate", "kind_of", "parse_expression", "truth"]
@@ -104,7 +113,7 @@ def _kind_of_literal(literal: Literal, where: str) -> str:
     value = literal.value
     if isinstance(value, bool):
         return "truth"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Duration) or _size(value) is not None:
         return "number"
     if isinstance(value, str):
         return "text"
@@ -134,8 +143,17 @@ def _read(row: Row, column: Column, where: str) -> Any:
     return value
 
 
+def _size(value: object) -> float | None:
+    return cast_bytes(value.text) if isinstance(value, ByteSize) else None
+
+
 def _plain(literal: Literal) -> Any:
+    """The value, as what it meets has it: a duration in seconds, a size in bytes."""
     value = literal.value
+    if isinstance(value, Duration):
+        return value.ns / 1e9
+    if isinstance(value, ByteSize):
+        return _size(value)
     if isinstance(value, Timestamp):
         return value.ns
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

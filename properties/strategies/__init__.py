@@ -9,6 +9,7 @@ from properties.strategies._clusters import clusters, latencies
 from properties.strategies._faults import faults
 from properties.strategies._plans import plans
 from properties.strategies._refusals import REFUSALS, refused_plans
+from properties.strategies._rows import sections
 from properties.strategies._scenarios import TROUBLE, from_plan, scenarios
 from properties.strategies._workloads import clients, workloads
 
@@ -24,6 +25,7 @@ __all__ = [
     "plans",
     "refused_plans",
     "scenarios",
+    "sections",
     "seeds",
     "workloads",
 ]

@@ -6,12 +6,13 @@ one by one: one that the engine refuses is left out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from properties.strategies import _rows
 from properties.strategies._arguments import check_bounds
 from workflow import GraphError, Plan, TimeRange, Timestamp, partition
 from workflow.expressions import Call, Column, ColumnType, Expression, Literal
@@ -94,19 +95,23 @@ def plans(
     max_tasks: int = 12,
     min_targets: int = 0,
     max_targets: int = 4,
+    executable: bool = False,
 ) -> Plan:
     """A plan that the engine runs: any kind of node, nested Parallelize, shared nodes.
 
     It is cut into `min_tasks` to `max_tasks` tasks, and its scan sets have `min_targets` to
-    `max_targets` targets; where `min_tasks` asks for it, one has more.  Shrinks to one scan.
+    `max_targets` targets; where `min_tasks` asks for it, one has more.  With `executable` all of
+    its nodes execute over `sections`, and cutting it leaves its answer as it is.  Shrinks to one
+    scan.
     """
     check_bounds("tasks", min_tasks, max_tasks, least=1)
     check_bounds("targets", min_targets, max_targets)
-    builder = _Builder(draw, max_tasks, min_targets, max_targets)
+    kind = _ExecutableBuilder if executable else _Builder
+    builder = kind(draw, max_tasks, min_targets, max_targets)
     top = builder.branch(_DEPTH, None)
     plan = builder.finished(top, min_tasks, max_tasks)
     for edge in draw(_edges):
-        plan = _with_edge(plan, edge, min_tasks, max_tasks)
+        plan = _with_edge(plan, edge, min_tasks, max_tasks, executable=executable)
     return plan
 
 
@@ -133,9 +138,13 @@ def above(plan: Plan, node: Node, *below: Node) -> Node:
 _edges: Final = st.lists(st.tuples(st.integers(0, 31), st.integers(0, 31)), max_size=2)
 
 
-def _with_edge(plan: Plan, edge: tuple[int, int], least: int, most: int) -> Plan:
+def _with_edge(
+    plan: Plan, edge: tuple[int, int], least: int, most: int, *, executable: bool
+) -> Plan:
     """The plan with one edge more, if it still can run and has no more tasks than it may have."""
     parents = [node for node in plan if plan.children(node) and not isinstance(node, Parallelize)]
+    if executable:
+        parents = [node for node in parents if isinstance(node, (Merge, *_rows.POOLED))]
     if not parents:
         return plan
     parent = parents[edge[0] % len(parents)]
@@ -146,7 +155,9 @@ def _with_edge(plan: Plan, edge: tuple[int, int], least: int, most: int) -> Plan
     twin = plan.clone()
     twin.add_edge(parent, child)
     tasks = tasks_of(twin)
-    return twin if tasks is not None and least <= tasks <= most else plan
+    if tasks is None or not least <= tasks <= most or (executable and not _rows.shards_add_up(twin)):
+        return plan
+    return twin
 
 
 @dataclass(slots=True)
@@ -160,6 +171,8 @@ class _Shards:
 class _Builder:
     """Draws a plan from its top down, and counts the tasks that it may still make."""
 
+    _merging: SearchStrategy[type[Node]] = st.sampled_from((Merge, Join))
+
     def __init__(self, draw: DrawFn, tasks: int, min_targets: int, max_targets: int) -> None:
         self.plan = Plan()
         self._draw = draw
@@ -170,7 +183,7 @@ class _Builder:
     def branch(self, depth: int, shards: _Shards | None) -> Node:
         """Up to two operators above a scan, or above further branches."""
         draw = self._draw
-        over = [node for node in draw(_few_operators) if self._affords(node, shards)]
+        over = [node for node in draw(self._operators(shards)) if self._affords(node, shards)]
         makers: list[Callable[[int, _Shards | None], Node]] = [self._scan]
         if shards is None or not shards.split:
             makers.append(self._scan_set)
@@ -185,6 +198,9 @@ class _Builder:
         for each in reversed(over):
             node = above(self.plan, each, node)
         return node
+
+    def _operators(self, _shards: _Shards | None) -> SearchStrategy[list[Node]]:
+        return _few_operators
 
     def finished(self, top: Node, least: int, most: int) -> Plan:
         """The plan, with a wide scan set added if it has too few tasks."""
@@ -217,12 +233,10 @@ class _Builder:
             targets = self._draw(st.integers(self._min_targets, self._max_targets))
         else:
             targets, shards.split = shards.targets, True
-        return self.plan.add(
-            ScanSet(
-                targets=tuple(self._target() for _ in range(targets)),
-                predicates=self._draw(_predicates),
-            )
-        )
+        return self.plan.add(self._set_of(tuple(self._target() for _ in range(targets))))
+
+    def _set_of(self, targets: tuple[DataObjScan | PointersScan, ...]) -> ScanSet:
+        return ScanSet(targets=targets, predicates=self._draw(_predicates))
 
     def _parallelize(self, depth: int, _shards: _Shards | None) -> Node:
         most = min(self._max_targets, self._left)
@@ -235,13 +249,13 @@ class _Builder:
         return above(self.plan, Parallelize(), branch)
 
     def _merge(self, depth: int, shards: _Shards | None) -> Node:
-        node = self._draw(_merging)()
+        node = self._draw(self._merging)()
         branches = [self.branch(depth - 1, shards) for _ in range(self._draw(_two_or_three))]
         return above(self.plan, node, *branches)
 
     def _shared_input(self, depth: int, shards: _Shards | None) -> Node:
         """What each shard reads beside its own scan: a task with several parents."""
-        node = self._draw(_merging)()
+        node = self._draw(self._merging)()
         scans = self._scan_set(depth, shards)
         return above(self.plan, node, scans, self._parallelize(depth, None))
 
@@ -254,7 +268,67 @@ class _Builder:
         return DataObjScan(location=f"objects/{index}", max_time_range=covers)
 
 
+class _ExecutableBuilder(_Builder):
+    """Draws only what executes, and splits only branches that may be split."""
+
+    _merging = st.just(Merge)
+
+    def _operators(self, _shards: _Shards | None) -> SearchStrategy[list[Node]]:
+        return _rows.chains()
+
+    def _set_of(self, targets: tuple[DataObjScan | PointersScan, ...]) -> ScanSet:
+        return ScanSet(targets, self._draw(_rows.scan_projections()), self._draw(_rows.scan_predicates()))
+
+    def _target(self) -> DataObjScan:
+        return self._draw(_rows.scanned())
+
+    def _parallelize(self, depth: int, shards: _Shards | None) -> Node:
+        if self._draw(_seldom):  # a branch that is one task
+            self._left -= self._left > 0
+            branch = self.branch(depth - 1, _Shards(1, split=True))
+            return above(self.plan, Parallelize(), branch)
+        return self._sharded()
+
+    def _sharded(self) -> Node:
+        """Scans of a set, each with what goes row by row, and perhaps with the first rows only."""
+        plan, draw = self.plan, self._draw
+        targets = draw(st.integers(self._min_targets, max(self._min_targets, self._most_targets)))
+        self._left -= min(max(targets, 1), self._left)
+        node = self._set_of(tuple(self._target() for _ in range(targets)))
+        below: Node = plan.add(node)
+        lines = [draw(_rows.row_chains())]
+        if draw(_seldom):
+            lines.append(draw(_rows.row_chains()))
+        tops = []
+        for line in lines:
+            top = below
+            for each in reversed(line):
+                top = above(plan, each, top)
+            tops.append(top)
+        top = tops[0] if len(tops) == 1 else above(plan, Merge(), *tops)
+        first, again = draw(_pushed_down)
+        if first is not None:
+            top = above(plan, replace(first), top)
+        top = above(plan, Parallelize(), top)
+        return top if again is None else above(plan, replace(again), top)
+
+    @property
+    def _most_targets(self) -> int:
+        return min(self._max_targets, self._left)
+
+
+_top: Final = TopK(k=2)
+_pushed_down: Final[SearchStrategy[tuple[Node | None, Node | None]]] = st.sampled_from(
+    (
+        (None, None),
+        (None, None),
+        (_top, _top),
+        (TopK(k=3, ascending=True), TopK(k=2, ascending=True)),
+        (TopK(), TopK(k=5)),
+        (Limit(fetch=3), Limit(skip=1, fetch=2)),
+        (Limit(fetch=5), Limit(fetch=5)),
+    )
+)
 _seldom: Final = st.sampled_from((False, False, False, True))
-_merging: Final[SearchStrategy[type[Node]]] = st.sampled_from((Merge, Join))
 _two_or_three: Final = st.integers(2, 3)
 _few_operators: Final = st.lists(_operators, max_size=2)

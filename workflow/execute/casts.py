@@ -10,7 +10,6 @@ such as ``1.5 MiB``.  A text that is no number, the empty one included, gives 0 
 """
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Final
 
 import pyarrow as pa
@@ -112,8 +111,8 @@ def parse_byte_size(text: str) -> float | None:
     scale = _SIZES.get(unread.strip().lower())
     if scale is None or number.count(".") > 1 or not number.strip("."):
         return None
-    size = int(Fraction(float(number)) * scale)
-    return float(size) if size < 2**64 else None
+    size = float(number) * scale  # rounded as a product of floats, so that 4.35 kB are 4350 bytes
+    return float(int(size)) if size < 2**64 else None
 
 
 CASTS: Final[dict[str, Callable[[pa.Array], pa.Array]]] = {
