@@ -123,28 +123,35 @@ class _Running:
         self.random = random
         self.encode = encode
         self.executions = {task: Execution.of(task) for task in tasks}
-        self.buffers: dict[Source, deque[pa.RecordBatch]] = {self.results: deque()}
+        # A section that two tasks read is one source of each.
+        self.scans: dict[tuple[Task, Source], deque[pa.RecordBatch]] = {}
+        self.streams: dict[Source, deque[pa.RecordBatch]] = {self.results: deque()}
         self.over: dict[Source, None] = {}
         for task, execution in self.executions.items():
             for source in execution.sources:
-                self.buffers[source] = deque()
                 if isinstance(source, ScanSource):
                     target = source.target
                     pieces = cut(sections[target.location, target.section], random)
-                    self.buffers[source].extend(pieces)
+                    self.scans[task, source] = deque(pieces)
                     self.over[source] = None
+                else:
+                    self.streams[source] = deque()
             self._settle(task)
 
     def _settle(self, task: Task) -> None:
         if self.executions[task].done:
             self.over.update(dict.fromkeys(task.sink_streams()))
 
+    def _buffer(self, task: Task, source: Source) -> deque[pa.RecordBatch]:
+        scanned = self.scans.get((task, source))
+        return self.streams[source] if scanned is None else scanned
+
     def _choices(self) -> list[tuple[Task, Source]]:
         return [
             (task, source)
             for task, execution in self.executions.items()
             for source in execution.wants()
-            if self.buffers[source] or source in self.over
+            if self._buffer(task, source) or source in self.over
         ]
 
     def step(self) -> bool:
@@ -152,12 +159,12 @@ class _Running:
         if not choices:
             return False
         task, source = self.random.choice(choices)
-        execution, buffer = self.executions[task], self.buffers[source]
+        execution, buffer = self.executions[task], self._buffer(task, source)
         given = execution.push(source, buffer.popleft()) if buffer else execution.end(source)
         for batch in given:
             assert batch.num_rows
             for stream in task.sink_streams():
-                self.buffers[stream].append(through_ipc(batch) if self.encode else batch)
+                self.streams[stream].append(through_ipc(batch) if self.encode else batch)
         self._settle(task)
         return True
 
@@ -170,7 +177,7 @@ def run_tasks(
     while running.step():
         pass
     assert all(execution.done for execution in running.executions.values())
-    return list(running.buffers[running.results])
+    return list(running.streams[running.results])
 
 
 def through_ipc(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -155,7 +155,16 @@ def _with_edge(
     twin = plan.clone()
     twin.add_edge(parent, child)
     tasks = tasks_of(twin)
-    if tasks is None or not least <= tasks <= most or (executable and not _rows.shards_add_up(twin)):
+    if isinstance(twin.root(), Parallelize):  # not cut there, but it is with a node above it
+        higher = twin.clone()
+        above(higher, Filter(), higher.root())
+        if tasks_of(higher) is None:
+            return plan
+    if (
+        tasks is None
+        or not least <= tasks <= most
+        or (executable and not _rows.shards_add_up(twin))
+    ):
         return plan
     return twin
 
@@ -196,8 +205,11 @@ class _Builder:
             makers += [self._merge] * 2
         node = makers[draw(st.integers(0, len(makers) - 1))](depth, shards)
         for each in reversed(over):
-            node = above(self.plan, each, node)
+            node = self._above(each, node)
         return node
+
+    def _above(self, node: Node, below: Node) -> Node:
+        return above(self.plan, node, below)
 
     def _operators(self, _shards: _Shards | None) -> SearchStrategy[list[Node]]:
         return _few_operators
@@ -277,12 +289,21 @@ class _ExecutableBuilder(_Builder):
         return _rows.chains()
 
     def _set_of(self, targets: tuple[DataObjScan | PointersScan, ...]) -> ScanSet:
-        return ScanSet(targets, self._draw(_rows.scan_projections()), self._draw(_rows.scan_predicates()))
+        return ScanSet(
+            targets, self._draw(_rows.scan_projections()), self._draw(_rows.scan_predicates())
+        )
 
     def _target(self) -> DataObjScan:
         return self._draw(_rows.scanned())
 
-    def _parallelize(self, depth: int, shards: _Shards | None) -> Node:
+    def _above(self, node: Node, below: Node) -> Node:
+        if isinstance(node, Batching) and isinstance(below, Parallelize):
+            scans = [each for each in self.plan.walk(below) if isinstance(each, ScanSet)]
+            if not all(each.targets for each in scans):  # a task that reads nothing: it fails
+                return below
+        return above(self.plan, node, below)
+
+    def _parallelize(self, depth: int, _shards: _Shards | None) -> Node:
         if self._draw(_seldom):  # a branch that is one task
             self._left -= self._left > 0
             branch = self.branch(depth - 1, _Shards(1, split=True))
@@ -292,7 +313,9 @@ class _ExecutableBuilder(_Builder):
     def _sharded(self) -> Node:
         """Scans of a set, each with what goes row by row, and perhaps with the first rows only."""
         plan, draw = self.plan, self._draw
-        targets = draw(st.integers(self._min_targets, max(self._min_targets, self._most_targets)))
+        most = min(self._max_targets, self._left)
+        wide = st.integers(max(self._min_targets, 1), max(self._min_targets, most, 1))
+        targets = draw(wide if self._min_targets else st.one_of(*[wide] * 5, st.just(0)))
         self._left -= min(max(targets, 1), self._left)
         node = self._set_of(tuple(self._target() for _ in range(targets)))
         below: Node = plan.add(node)
@@ -311,10 +334,6 @@ class _ExecutableBuilder(_Builder):
             top = above(plan, replace(first), top)
         top = above(plan, Parallelize(), top)
         return top if again is None else above(plan, replace(again), top)
-
-    @property
-    def _most_targets(self) -> int:
-        return min(self._max_targets, self._left)
 
 
 _top: Final = TopK(k=2)
