@@ -227,6 +227,7 @@ def test_durations(text: str, expected: float | None) -> None:
         ("1,024 B", 1024.0),
         ("1.5 MiB", 1572864.0),
         ("2kb", 2000.0),
+        ("4.35 kB", 4350.0),
         ("16EiB", None),
         ("B", None),
         ("1.2.3", None),

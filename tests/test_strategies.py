@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pytest
 from hypothesis import Phase, find, given, note, settings
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from properties.strategies import (
     plans,
     refused_plans,
     scenarios,
+    sections,
     seeds,
     workloads,
 )
@@ -50,6 +52,7 @@ from workflow import (
     plan_from_json,
     plan_to_json,
 )
+from workflow.execute import Execution
 from workflow.plan import NODE_KINDS, DataObjScan, Filter, Merge, Node, Parallelize, ScanSet
 
 T = TypeVar("T")
@@ -233,6 +236,46 @@ def test_a_plan_runs_and_has_as_many_tasks_as_was_asked(plan: Plan) -> None:
 def test_a_scan_set_has_as_many_targets_as_was_asked(plan: Plan) -> None:
     for node in plan:
         assert not isinstance(node, ScanSet) or 1 <= len(node.targets) <= 2
+
+
+EXECUTE = [kind for kind in NODE_KINDS if kind not in ("Join", "PointersScan")]
+
+
+def test_plans_that_execute_have_every_kind_of_node_that_does() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(SURELY, max_examples=300)
+    @given(plans(executable=True))
+    def draw(plan: Plan) -> None:
+        seen.update(of_plan(plan))
+
+    draw()
+    shapes = ["target DataObjScan", "empty scan set", "nested Parallelize", "shared node"]
+    assert [each for each in [*EXECUTE, *shapes] if not seen[each]] == []
+    assert not seen["Join"] + seen["PointersScan"] + seen["target PointersScan"]
+
+
+@given(plans(executable=True, min_tasks=2, max_tasks=5))
+def test_a_plan_that_executes_makes_an_execution_of_each_task(plan: Plan) -> None:
+    tasks = partition(plan)
+    assert 2 <= len(tasks) <= 5
+    for task in tasks:
+        read = Execution.of(task).sources
+        assert all(stream in read for stream in task.source_streams())
+
+
+@given(sections(min_rows=2, max_rows=5))
+def test_a_section_is_in_storage_form(section: pa.RecordBatch) -> None:
+    assert 2 <= section.num_rows <= 5
+    streams, times = (section.column(name).cast("int64") for name in ("stream_id", "timestamp"))
+    order = [(s, -t) for s, t in zip(streams.to_pylist(), times.to_pylist(), strict=True)]
+    assert order == sorted(order)
+    assert not section.column("message").null_count
+
+
+def test_a_shrunk_section_has_no_row() -> None:
+    assert simplest(sections(), always).num_rows == 0
+    assert len(simplest(plans(executable=True), always)) == 1
 
 
 @pytest.mark.parametrize("rule", REFUSALS)

@@ -313,6 +313,12 @@ class _ExecutableBuilder(_Builder):
     def _sharded(self) -> Node:
         """Scans of a set, each with what goes row by row, and perhaps with the first rows only."""
         plan, draw = self.plan, self._draw
+        first, again = draw(_pushed_down)
+        if again is not None and again.breaker:  # one task more
+            if self._left > max(self._min_targets, 1):
+                self._left -= 1
+            else:
+                first = again = None
         most = min(self._max_targets, self._left)
         wide = st.integers(max(self._min_targets, 1), max(self._min_targets, most, 1))
         targets = draw(wide if self._min_targets else st.one_of(*[wide] * 5, st.just(0)))
@@ -329,7 +335,6 @@ class _ExecutableBuilder(_Builder):
                 top = above(plan, each, top)
             tops.append(top)
         top = tops[0] if len(tops) == 1 else above(plan, Merge(), *tops)
-        first, again = draw(_pushed_down)
         if first is not None:
             top = above(plan, replace(first), top)
         top = above(plan, Parallelize(), top)

@@ -197,9 +197,9 @@ _row_chains: Final[SearchStrategy[list[Node]]] = st.one_of(
     _alone(st.builds(Batching, _counts)),
 )
 _without: Final = st.booleans()
-_series_limits: Final = st.sampled_from((0, 0, 0, 0, 0, 50, 2))
+_series_limits: Final = st.sampled_from((0, 0, 0, 2, 50))
 _groups: Final = st.lists(st.sampled_from(_TEXTS), max_size=2).map(tuple)
-_spans: Final = st.sampled_from((5, 1, 2, 3, 20)).map(lambda seconds: seconds * _SECOND)
+_spans: Final = st.sampled_from((5, 3, 20, 2, 1)).map(lambda seconds: seconds * _SECOND)
 _steps: Final = st.sampled_from((2, 0, 1, 5)).map(lambda seconds: seconds * _SECOND)
 _tops: Final = st.builds(
     TopK,
@@ -215,8 +215,8 @@ def _windows(operations: tuple[str, ...]) -> SearchStrategy[RangeAggregation]:
         lambda start, length, **others: RangeAggregation(
             start=Timestamp(start * _SECOND), end=Timestamp((start + length) * _SECOND), **others
         ),
-        st.integers(0, _LAST),
-        st.integers(-1, _LAST),
+        st.sampled_from((4, 2, 6, 0, 9)),
+        st.sampled_from((6, 8, 3, 10, 0, -1)),
         operation=st.sampled_from(operations),
         step_ns=_steps,
         range_ns=_spans,
@@ -237,6 +237,7 @@ _counted: Final = _windows(("count", "bytes"))
 _valued: Final = _windows(("sum", "avg", "max", "min"))
 _measured: Final = st.one_of(
     _alone(_counted),
+    _alone(_valued),
     st.builds(lambda node, below: [node, *below], _valued, _cast()),
 )
 _chains: Final[SearchStrategy[list[Node]]] = st.one_of(
@@ -245,7 +246,7 @@ _chains: Final[SearchStrategy[list[Node]]] = st.one_of(
     _alone(_tops),
     _measured,
     st.builds(lambda node, below: [node, *below], _vectors, _measured),
-    _alone(_vectors),
+    _alone(st.one_of(_counted, _counted, _vectors)),
     _alone(st.builds(Limit, st.integers(0, 3), st.sampled_from((50, 1, 2, 5, 0)))),
 )
 
