@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sim.rows import Fragment, Record, Scan, scans_of
+from sim.rows import Fragment, Pieces, Scan, scans_of
 from sim.scenario import Workload
 from workflow import Task, partition
 from workflow.plan import Limit
@@ -53,16 +53,15 @@ def answer_of(workload: Workload, manifest: str) -> Answer:
 def _evaluate(workload: Workload, manifest: str, *, unlimited: bool) -> Counter[str]:
     tasks = partition(workload.plan)
     order = {task: index for index, task in enumerate(tasks.preorder())}
-    given: dict[Task, list[Record]] = {}
+    given: dict[Task, list[Pieces]] = {}
     for task in tasks.walk(tasks.root(), order="post"):
-        fragment = Fragment(task, unlimited=unlimited)
         scans = scans_of(task, f"{manifest}/t{order[task]}", workload)
+        fragment = Fragment(task, scans, unlimited=unlimited)
         records = [record for scan in scans for record in scan.records(workload.batch_rows)]
         for child in tasks.children(task):
             records.extend(given[child])
-        out = [fragment.push(record) for record in records]
-        out.append(fragment.finish())
-        given[task] = [record for record in out if record is not None and record.rows]
+        out = [each for record in records for each in fragment.push((), record)]
+        given[task] = out + fragment.finish()
     rows: Counter[str] = Counter()
     for record in given[tasks.root()]:
         rows.update(_names(record.pieces))

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import pyarrow as pa
 from simpy.events import Event
 
 from sim.scenario import Workload
@@ -34,6 +35,7 @@ class End:
     states: dict[str, int] = field(default_factory=dict)  # tasks by state
     row_names: tuple[str, ...] = ()  # runs of rows, in the order read
     tokens: dict[str, int] = field(default_factory=dict)  # still in use, by lane
+    batches: tuple[pa.RecordBatch, ...] = ()  # what was read, in a run over data
 
 
 class Client:
@@ -49,6 +51,7 @@ class Client:
         self.error = ""
         self.rows = self.records = self.tick = 0
         self.names: list[str] = []
+        self.batches: list[pa.RecordBatch] = []
         self.waits_for = ""
         self.tokens: dict[str, int] = {}
         self.states: dict[str, int] = {}
@@ -155,6 +158,8 @@ class Client:
             self.records += 1
             self.rows += batch.num_rows
             self.names.extend(self.world.row_names(batch))
+            if self.world.sections is not None:
+                self.batches.append(batch)
             ticks = self.world.choices.ticks("read", f"{self.name}/{self.records}", pause)
             if ticks:
                 yield clock.pause(ticks, f"{self.name} reads on")
@@ -173,4 +178,5 @@ class Client:
             states,
             tuple(self.names),
             self.tokens,
+            tuple(self.batches),
         )

@@ -5,14 +5,14 @@ end.  A sink waits until it is bound, then sends one batch after the other, each
 the reader has room for it.  Cancellation is cooperative: a task notices it where it waits.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from simpy.events import Event
 
 from sim.channel import Channel, Input, Sending
 from sim.network import Link
-from sim.rows import Fragment, Record, Scan, scans_of
+from sim.rows import Fragment, Reading, Record, Work, WorkFailed, scans_of
 from sim.scenario import Fault
 from sim.scheduler import Connection, Execution
 from workflow import (
@@ -22,7 +22,6 @@ from workflow import (
     StreamState,
     TaskState,
     TaskStatus,
-    Timestamp,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ class Job:
         self._event: Event | None = None
         self._step = 0
         self._sent: dict[str, int] = {}
+        self._contributing: ContributingTimeRange | None = None  # as it was reported last
 
     # Waiting.
 
@@ -124,6 +124,8 @@ class Job:
         except TaskError as error:
             silent = self.doomed is not None and self.doomed.silent
             self._report(TaskStatus(TaskState.FAILED, None if silent else error))
+        except WorkFailed as failed:
+            self._report(TaskStatus(TaskState.FAILED, failed.error))
         # Not in a `finally`: whom the run itself ends has nothing more to say.
         self.waits_for = "nothing"
         for channel in self.channels.values():
@@ -136,23 +138,12 @@ class Job:
         yield from self._take_sources()
         self._report(TaskStatus(TaskState.RUNNING))
         self._maybe_fail("start", 0)
-        fragment = Fragment(self.task, hides=not world.sound)
-        ascending = world.oldest_first(self.execution.record.entry.name)
-        for scan in scans_of(self.task, self.execution.record.name, workload, ascending=ascending):
-            yield from self._scan(fragment, scan, workload.batch_rows)
+        work = self._work()
+        for scan in work.scans:
+            yield from self._scan(work, scan, workload.batch_rows)
         for group in self._inputs():
-            while not fragment.done:
-                record = self._take(group)
-                if record is not None:
-                    yield from self._process(fragment, record)
-                elif group.ended:
-                    world.record("input_end", self.name, streams=group.names)
-                    break
-                else:
-                    yield from self._wait(group)
-        rest = fragment.finish()
-        if rest is not None:
-            yield from self._send_all(rest)
+            yield from self._read(work, group)
+        yield from self._send_each(work.finish())
         self._maybe_fail("end", -1)
         for sink in self.execution.record.sinks:
             self._report_stream(sink.name, StreamState.CLOSED)
@@ -161,6 +152,21 @@ class Job:
         while not self.acked:
             yield from self._wait("the acknowledgement of its end")
         world.counts["completed"] += 1
+
+    def _work(self) -> Work[Any]:
+        """What the task does: to real rows if there are any, else to made-up ones."""
+        world, record = self.worker.world, self.execution.record
+        if world.sections is not None:
+            from sim.real import RealFragment  # noqa: PLC0415 - heavy, and few runs have data
+
+            streams = {source.name: source.stream for source in record.sources}
+            return RealFragment(
+                self.task, record.name, streams, world.sections, hides=not world.sound
+            )
+        _, workload = world.workload(record.entry.name)
+        ascending = world.oldest_first(record.entry.name)
+        scans = scans_of(self.task, record.name, workload, ascending=ascending)
+        return Fragment(self.task, scans, hides=not world.sound)
 
     def _take_sources(self) -> _Waits:
         """The reference binds its sources one by one, and counts those that are open."""
@@ -213,13 +219,30 @@ class Job:
         channel = group.channel(choices.index("take", key, group.ready))
         return channel.take()
 
-    def _scan(self, fragment: Fragment, scan: Scan, batch_rows: int) -> _Waits:
-        for record in scan.records(batch_rows):
-            if fragment.done:
+    def _scan(self, work: Work[Any], scan: Reading[Any], batch_rows: int) -> _Waits:
+        records = scan.records(batch_rows)
+        while work.wants(scan):
+            record = next(records, None)
+            if record is None:
+                yield from self._send_each(work.end([scan.name]))
                 return
-            yield from self._process(fragment, record)
+            yield from self._process(work, [scan.name], record)
 
-    def _process(self, fragment: Fragment, record: Record) -> _Waits:
+    def _read(self, work: Work[Any], group: Input) -> _Waits:
+        names = group.names
+        # To its end, even where its rows are wanted no more: who sends here may send to others.
+        while not work.done:
+            record = self._take(group)
+            if record is not None:
+                yield from self._process(work, names, record)
+            elif group.ended:
+                self.worker.world.record("input_end", self.name, streams=names)
+                yield from self._send_each(work.end(names))
+                return
+            else:
+                yield from self._wait(group)
+
+    def _process(self, work: Work[Any], source: Sequence[str], record: Record) -> _Waits:
         world = self.worker.world
         ticks = world.choices.ticks("work", f"{self.name}/{self._step}", world.work)
         ticks *= self.worker.factor
@@ -228,23 +251,12 @@ class Job:
         self._step += 1
         self.rows += record.rows
         self._maybe_fail(f"batch {self._step}", self._step)
-        before = fragment.bound() if fragment.reports else None
-        out = fragment.push(record)
-        if fragment.reports:
-            after = fragment.bound()
-            if after is not None and after != before:
-                self._report_range(after, less_than=bool(fragment.top and fragment.top.ascending))
-        if out is not None:
-            yield from self._send_all(out)
-
-    def _report_range(self, bound: int, *, less_than: bool) -> None:
-        # Rows of the very instant may still win by their other columns.
-        edge = Timestamp(bound + 1 if less_than else bound - 1)
-        self._report(
-            TaskStatus(
-                TaskState.RUNNING, contributing_time_range=ContributingTimeRange(edge, less_than)
-            )
-        )
+        out = work.push(source, record)
+        contributing = work.contributing
+        if contributing is not None and contributing != self._contributing:
+            self._contributing = contributing
+            self._report(TaskStatus(TaskState.RUNNING, contributing_time_range=contributing))
+        yield from self._send_each(out)
 
     def _maybe_fail(self, where: str, place: int) -> None:
         self._check()
@@ -262,6 +274,10 @@ class Job:
             raise TaskError(self.name, where)
 
     # Sending.
+
+    def _send_each(self, records: Iterable[Record]) -> _Waits:
+        for record in records:
+            yield from self._send_all(record)
 
     def _send_all(self, record: Record) -> _Waits:
         for sink in self.execution.record.sinks:

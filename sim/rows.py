@@ -1,21 +1,22 @@
-"""The rows of a simulated run: known in advance, each traceable to its scan.
+"""The rows of a simulated run, made up: known in advance, each traceable to its scan.
 
-A scan gives `rows_per_scan` rows, row 0 first.  Its times spread evenly over the scan's range,
+`sim.real` has real ones.  What a job needs of either is `Record` and `Work`.  A scan gives `rows_per_scan` rows, row 0 first.  Its times spread evenly over the scan's range,
 newest first, or oldest first where the plan asks for the oldest.  So what a run should read is
 known, and a row lost or doubled on the way shows by its name.
 """
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import pyarrow as pa
 
 from sim.scenario import Workload
-from workflow import Task
+from workflow import ContributingTimeRange, Task, Timestamp
 from workflow.expressions import Column, ColumnType
 from workflow.plan import (
     Batching,
@@ -28,13 +29,102 @@ from workflow.plan import (
     TopK,
 )
 
-__all__ = ["Fragment", "Record", "RowNames", "Scan", "oldest_first", "row_names", "scans_of"]
+__all__ = [
+    "Fragment",
+    "Pieces",
+    "Reading",
+    "Record",
+    "RowNames",
+    "Scan",
+    "Sections",
+    "Work",
+    "WorkFailed",
+    "oldest_first",
+    "row_names",
+    "scans_of",
+]
 
 _TIME: Final = Column(ColumnType.BUILTIN, "timestamp")
 
 _rank = itemgetter(0, 1, 2)  # of what a TopK keeps
 
 SCHEMA: Final = pa.schema([("scan", pa.string()), ("row", pa.int64())])
+
+
+class Sections(Protocol):
+    """Real rows for the scans of a run; always the same ones."""
+
+    def batches(self, location: str, section: int, rows: int) -> Iterable[pa.RecordBatch]:
+        """A section in storage form, in batches of `rows` or fewer.
+
+        A LookupError or ValueError is the failure of the task that reads.
+        """
+
+
+class Record(ABC):
+    """A batch of rows on its way."""
+
+    rows: int  # how many
+
+    @property
+    @abstractmethod
+    def batch(self) -> pa.RecordBatch:
+        """The rows as Arrow data."""
+
+
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+R = TypeVar("R", bound=Record)
+
+
+class Reading(Protocol[R_co]):
+    """A scan of a task: a section to read."""
+
+    @property
+    def name(self) -> str:
+        """The task's name and a number."""
+
+    def records(self, batch_rows: int) -> Iterator[R_co]:
+        """All rows, a batch after the other."""
+
+
+class Work(Protocol[R]):
+    """What a task does to rows.
+
+    A source is given as its names: of one scan, or of the streams of one node, which are one input
+    to it.  Everything but `done` and `contributing` raises WorkFailed.
+    """
+
+    @property
+    def scans(self) -> Sequence[Reading[R]]:
+        """What is read from storage."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more can come out."""
+
+    @property
+    def contributing(self) -> ContributingTimeRange | None:
+        """Which times can still change what comes out, where the task is to report it."""
+
+    def wants(self, scan: Reading[R]) -> bool:
+        """Whether its rows can change anything."""
+
+    def push(self, source: Sequence[str], record: R) -> Sequence[R]:
+        """Take a batch; gives what comes out at once."""
+
+    def end(self, source: Sequence[str]) -> Sequence[R]:
+        """A source has ended; gives what comes out."""
+
+    def finish(self) -> Sequence[R]:
+        """All sources have ended; gives what is left."""
+
+
+class WorkFailed(Exception):  # noqa: N818 - the error is what it carries
+    """A task cannot go on, for the reason `error`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error: Final = error
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +144,21 @@ class Scan:
         step = (self.end - self.start) * row // max(self.rows - 1, 1)
         return self.start + step if self.ascending else self.end - step
 
-    def records(self, batch_rows: int) -> Iterator["Record"]:
+    def records(self, batch_rows: int) -> Iterator["Pieces"]:
         """All rows, a batch after the other."""
         for low in range(0, self.rows, batch_rows):
-            yield Record(((self, low, min(low + batch_rows, self.rows)),))
+            yield Pieces(((self, low, min(low + batch_rows, self.rows)),))
 
 
-class Record:
+class Pieces(Record):
     """A batch of rows as pieces of scans: (scan, first row, row behind the last)."""
 
     def __init__(self, pieces: tuple[tuple[Scan, int, int], ...]) -> None:
         self.pieces: Final = pieces
-        self.rows: Final = sum(high - low for _, low, high in pieces)
+        self.rows = sum(high - low for _, low, high in pieces)
 
     @cached_property
-    def batch(self) -> pa.RecordBatch:
+    def batch(self) -> pa.RecordBatch:  # type: ignore[override]
         """The same as Arrow data."""
         names = [scan.name for scan, low, high in self.pieces for _ in range(low, high)]
         rows = [row for _, low, high in self.pieces for row in range(low, high)]
@@ -76,7 +166,7 @@ class Record:
         columns = [pa.array(names, pa.string()), pa.array(rows, pa.int64())]
         return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
-    def head(self, rows: int) -> "Record":
+    def head(self, rows: int) -> "Pieces":
         """The first rows."""
         pieces = []
         for scan, low, high in self.pieces:
@@ -84,9 +174,9 @@ class Record:
                 break
             pieces.append((scan, low, min(high, low + rows)))
             rows -= high - low
-        return Record(tuple(pieces))
+        return Pieces(tuple(pieces))
 
-    def tail(self, skip: int) -> "Record":
+    def tail(self, skip: int) -> "Pieces":
         """All but the first rows."""
         pieces = []
         for scan, low, high in self.pieces:
@@ -94,7 +184,7 @@ class Record:
             skip -= cut
             if low + cut < high:
                 pieces.append((scan, low + cut, high))
-        return Record(tuple(pieces))
+        return Pieces(tuple(pieces))
 
 
 def row_names(batch: pa.RecordBatch) -> list[str]:
@@ -116,15 +206,19 @@ def row_names(batch: pa.RecordBatch) -> list[str]:
 
 
 class RowNames:
-    """`row_names`, which for one batch is asked at its way in, out and to the client in turn."""
+    """`row_names`, which for one batch is asked at its way in, out and to the client in turn.
 
-    def __init__(self) -> None:
+    ``name`` names real rows.
+    """
+
+    def __init__(self, name: Callable[[pa.RecordBatch], list[str]] = row_names) -> None:
+        self._name = name
         self._last: tuple[pa.RecordBatch, list[str]] | None = None
 
     def __call__(self, batch: pa.RecordBatch) -> list[str]:
-        """The rows of a batch by name, runs as ``scan:first-last``."""
+        """The names of the rows of a batch."""
         if self._last is None or self._last[0] is not batch:
-            self._last = batch, row_names(batch)
+            self._last = batch, self._name(batch)
         return self._last[1]
 
 
@@ -168,20 +262,28 @@ class Fragment:
     by (time, scan, row), so that its answer does not depend on the order of arrival.
     """
 
-    def __init__(self, task: Task, *, unlimited: bool = False, hides: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task,
+        scans: Sequence[Scan] = (),
+        *,
+        unlimited: bool = False,
+        hides: bool = False,
+    ) -> None:
+        self.scans: Final = scans
         nodes = list(task.fragment.preorder())
         limits = [node for node in nodes if isinstance(node, Limit) and not unlimited]
         self._skip = sum(node.skip for node in limits)
         self._left: int | None = min((node.fetch for node in limits), default=None)
         tops = [node for node in nodes if isinstance(node, TopK) and not unlimited]
-        self.top: TopK | None = tops[0] if tops else None
+        self._top: TopK | None = tops[0] if tops else None
         self._collects = any(node.breaker for node in nodes)
         self._kept: list[tuple[int, str, int, Scan]] = []
         self._pieces: list[tuple[Scan, int, int]] = []
         # A batching root hides the range reports in the reference (hazard W12).
         shown = nodes if hides else [n for n in nodes if not isinstance(n, Batching)]
         outermost = shown[0] if shown else None
-        self.reports = (
+        self._reports = (
             isinstance(outermost, TopK) and outermost.k > 0 and outermost.sort_by == _TIME
         )
 
@@ -190,34 +292,47 @@ class Fragment:
         """Whether nothing more can come out."""
         return self._left == 0 and not self._collects
 
-    def push(self, record: Record) -> Record | None:
+    def wants(self, scan: Reading[Pieces]) -> bool:  # noqa: ARG002 - all alike
+        """Whether more rows can change anything."""
+        return not self.done
+
+    def push(self, source: Sequence[str], record: Pieces) -> list[Pieces]:  # noqa: ARG002
         """Take a batch; gives what comes out at once."""
         if not self._collects:
             return self._limited(record)
-        if self.top is not None and self.top.k:
-            self._keep(record, self.top)
+        if self._top is not None and self._top.k:
+            self._keep(record, self._top)
         else:
             self._pieces.extend(record.pieces)
-        return None
+        return []
 
-    def finish(self) -> Record | None:
+    def end(self, source: Sequence[str]) -> list[Pieces]:  # noqa: ARG002
+        """Nothing depends on the end of one source."""
+        return []
+
+    def finish(self) -> list[Pieces]:
         """All input has ended; gives what was collected."""
         if not self._collects:
-            return None
+            return []
         pieces = self._pieces or [
             (scan, row, row + 1) for _, _, row, scan in sorted(self._kept, key=itemgetter(1, 2))
         ]
-        record = self._limited(Record(_joined(pieces)))
-        return record if record is not None and record.rows else None
+        return self._limited(Pieces(_joined(pieces)))
 
-    def bound(self) -> int | None:
-        """The time that a row must beat to matter, once K rows are kept; else None."""
-        if self.top is None or len(self._kept) < self.top.k:
+    @property
+    def contributing(self) -> ContributingTimeRange | None:
+        """Which times can still change the answer, once K rows are kept; else None."""
+        if not self._reports or self._top is None or len(self._kept) < self._top.k:
             return None
         _, _, row, scan = self._kept[-1]
-        return scan.time(row)
+        bound = scan.time(row)
+        if bound is None:
+            return None
+        # Rows of the very instant may still win by their other columns.
+        less_than = self._top.ascending
+        return ContributingTimeRange(Timestamp(bound + (1 if less_than else -1)), less_than)
 
-    def _keep(self, record: Record, top: TopK) -> None:
+    def _keep(self, record: Pieces, top: TopK) -> None:
         sign = 1 if top.ascending else -1
         for scan, low, high in record.pieces:
             for row in range(low, high):
@@ -227,7 +342,7 @@ class Fragment:
                     insort(self._kept, kept, key=_rank)
                     del self._kept[top.k :]
 
-    def _limited(self, record: Record) -> Record | None:
+    def _limited(self, record: Pieces) -> list[Pieces]:
         if self._skip:
             cut = min(self._skip, record.rows)
             self._skip -= cut
@@ -235,7 +350,7 @@ class Fragment:
         if self._left is not None:
             record = record.head(self._left)
             self._left -= record.rows
-        return record if record.rows else None
+        return [record] if record.rows else []
 
 
 def _joined(pieces: Iterable[tuple[Scan, int, int]]) -> tuple[tuple[Scan, int, int], ...]:

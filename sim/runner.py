@@ -21,6 +21,7 @@ from typing import Final, TypeVar
 from sim.choices import Choices
 from sim.contained import FirstRaised, Raised, RaisesTold
 from sim.parts import SOUND, Parts
+from sim.rows import Sections
 from sim.scenario import Fault, Scenario
 from sim.scheduler import Scheduler
 from sim.worker import Worker
@@ -39,7 +40,7 @@ class SimRunner:
 
     A scenario's cluster and faults make the world; its workloads say how many rows the scans of
     the first manifest have, of the second, and so on.  `step` moves the world by one event.
-    With ``contain`` whatever a part raises, also what the engine takes for an end of its results,
+    With ``data`` the scans find its rows instead.  With ``contain`` whatever a part raises, also what the engine takes for an end of its results,
     stops the run; the first of it stands in `raised`.
     """
 
@@ -53,8 +54,9 @@ class SimRunner:
         parts: Parts = SOUND,
         watch: Callable[[Event], bool] | None = None,
         contain: bool = False,
+        data: Sections | None = None,
     ) -> None:
-        self.world: Final = World(scenario, choices, parts)
+        self.world: Final = World(scenario, choices, parts, data)
         self.recorder: Final = Recorder(
             RaisesTold(lambda: self.scheduler, self._scheduler_raised),
             clock=lambda: self.world.clock.tick,

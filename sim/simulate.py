@@ -29,6 +29,7 @@ from sim.client import Client, End
 from sim.clock import StepBudgetExceeded
 from sim.contained import Raised
 from sim.parts import SOUND, Parts
+from sim.rows import Sections
 from sim.runner import SimRunner
 from sim.scenario import Scenario
 from sim.world import World
@@ -76,15 +77,18 @@ def simulate(
     parts: Parts = SOUND,
     watch: Callable[[Event], bool] | None = None,
     contain: bool = False,
+    data: Sections | None = None,
 ) -> Outcome:
     """Run a scenario.  The same scenario and answers give the same bytes of trace.
 
+    With ``data`` the tasks execute over its rows, and the ends have what was read; without, rows
+    are made up, as many as the workloads say.
     ``watch`` sees each event as it happens; if it gives True, the run stops after this step.
     Raises what the engine raises for a plan or limits that it refuses, and whatever a part raises;
     with ``contain`` the latter ends the run instead and stands in the outcome.
     """
     with _rare_collections():
-        return _simulate(scenario, Recorded(choices), parts, watch, contain=contain)
+        return _simulate(scenario, Recorded(choices), parts, watch, contain=contain, data=data)
 
 
 @contextmanager
@@ -109,8 +113,9 @@ def _simulate(
     watch: Callable[[Event], bool] | None,
     *,
     contain: bool,
+    data: Sections | None,
 ) -> Outcome:
-    runner = SimRunner(scenario, recorded, parts=parts, watch=watch, contain=contain)
+    runner = SimRunner(scenario, recorded, parts=parts, watch=watch, contain=contain, data=data)
     world = runner.world
     clients = [Client(world, index, workload) for index, workload in enumerate(scenario.workloads)]
     for client in clients:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 from sim.choices import Choices
 from sim.clock import Clock
 from sim.faults import Faults
-from sim.rows import RowNames, oldest_first
+from sim.rows import RowNames, Sections, oldest_first, row_names
 from sim.scenario import Fault, Scenario, Workload
 from workflow import Plan
-from workflow.trace import Recorder
+from workflow.trace import Recorder, row_digests
 
 if TYPE_CHECKING:
     from sim.parts import Parts
@@ -24,7 +24,13 @@ class World:
 
     recorder: Recorder
 
-    def __init__(self, scenario: Scenario, choices: Choices, parts: "Parts") -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        choices: Choices,
+        parts: "Parts",
+        sections: Sections | None = None,
+    ) -> None:
         cluster = scenario.cluster
         self.parts: Final = parts
         self.stopped = False  # somebody who watches has seen enough
@@ -46,12 +52,14 @@ class World:
         self.data: Final = cluster.data.table()
         self.work: Final = cluster.work.table()
         self.notify: Final = cluster.notify.table()
-        self.row_names: Final = RowNames()
+        self.sections: Final = sections  # None: the rows are made up
+        self.row_names: Final = RowNames(row_names if sections is None else row_digests)
         self._oldest_first: dict[str, bool] = {}
 
     def describe(self) -> None:
         """Say first of all what there is."""
         cluster = self.cluster
+        real = {} if self.sections is None else {"rows": "real"}
         self.record(
             "cluster",
             "cluster",
@@ -64,6 +72,7 @@ class World:
             slack=cluster.slack,
             reconnect=RECONNECT,
             slowest=max(map(max, (self.control, self.data, self.work, self.notify))),
+            **real,
         )
 
     def workload(self, manifest: str) -> tuple[int, Workload]:

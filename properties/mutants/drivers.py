@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from sim.job import Job
-from sim.rows import Record
+from sim.rows import Pieces, Record
 from workflow import ManifestRefused, Task, TaskStatus, Workflow
 
 __all__ = ["EmptyBatches", "RegistersTwice", "StartsAgain"]
@@ -36,5 +36,5 @@ class EmptyBatches(Job):
 
     def _send_all(self, record: Record) -> Any:
         if not any(stream.receiver is None for stream in self.execution.record.sinks):
-            yield from super()._send_all(Record(()))
+            yield from super()._send_all(Pieces(()))
         yield from super()._send_all(record)
