@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from properties.monitors import MONITORS, Judge, Monitor, Verdict, Violation
+from properties.monitors.data import RightAnswer
 from sim.choices import Choices
 from sim.contained import Raised
 from sim.parts import SOUND, Parts
+from sim.rows import Sections
 from sim.scenario import Scenario
 from sim.simulate import Outcome, simulate
 
-__all__ = ["Judged", "judged"]
+__all__ = ["Judged", "escaped", "judged"]
 
 _NOTHING_RAISES: Final = "nothing that a run is made of raises"
 
@@ -61,8 +63,13 @@ def judged(
     parts: Parts = SOUND,
     monitors: Sequence[type[Monitor]] = MONITORS,
     stop: bool = True,
+    data: Sections | None = None,
 ) -> Judged:
     """Simulate and judge.  ``stop``: at the first violation, else run to the end.
+
+    With ``data`` the tasks execute over its rows.  D1 then compares what a reader got, once it
+    came to the end, with what `properties.oracle` answers; that is computed once for a plan and
+    data, so `data` must be the same object from run to run.
 
     What a part raises ends the run and is a violation as well: of the rule ``raised ValueError``,
     say.  Raises what the engine raises for a plan or limits that it refuses.
@@ -74,8 +81,16 @@ def judged(
         parts=parts,
         watch=lambda event: judge.on(event) and stop,
         contain=True,
+        data=data,
     )
     verdicts = judge.verdicts()
+    if data is not None:
+        from properties.real_answer import judge_answers  # noqa: PLC0415 - few runs have data
+
+        verdicts = [
+            judge_answers(verdict, outcome, data) if verdict.rule == RightAnswer.rule else verdict
+            for verdict in verdicts
+        ]
     if outcome.raised is not None:
         verdicts.append(_raised(outcome.raised))
     return Judged(outcome, tuple(verdicts))
@@ -92,12 +107,12 @@ def _tells(violation: Violation, raised: Raised) -> bool:
 
 def _raised(raised: Raised) -> Verdict:
     """What a part raised, as a violation."""
-    rule, seen = _rule(raised), _escaped(f"{raised.error} ({raised.place})")
+    rule, seen = _rule(raised), escaped(f"{raised.error} ({raised.place})")
     violation = Violation(rule, _NOTHING_RAISES, seen, (raised.seq,))
     return Verdict(rule, _NOTHING_RAISES, "violated", (violation,))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """A message may hold what would move a terminal's cursor."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text

@@ -149,6 +149,7 @@ _KINDS: Final = {
             },
             "profile": _one_of(("sound", "reference")),
         },
+        {"rows": _one_of(("real",))},
     ),
     "connect": _Kind("*", {"connection": _TEXT}),
     "queue": _Kind("t", {"place": _integer(0), "again": _FLAG}),

@@ -9,6 +9,7 @@ Apart from `sim.rows`, since it loads what executes fragments.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import pyarrow as pa
@@ -115,17 +116,16 @@ class RealFragment:
     def push(self, source: Sequence[str], record: RealRecord) -> list[RealRecord]:
         """Take a batch; gives what comes out.  Raises WorkFailed."""
         # The streams of a node are one input to it, and end together.
-        first = self._sources[source[0]]
-        return _records(_tried(lambda: self._execution.push(first, record.batch)))
+        push = partial(self._execution.push, self._sources[source[0]], record.batch)
+        return _records(_tried(push))
 
     def end(self, source: Sequence[str]) -> list[RealRecord]:
         """A scan, or all streams of a node, have ended; gives what comes out."""
-        ended = [self._sources[name] for name in source]
-        return [
-            record
-            for each in ended
-            for record in _records(_tried(lambda each=each: self._execution.end(each)))
-        ]
+        out: list[RealRecord] = []
+        for name in source:
+            ended = partial(self._execution.end, self._sources[name])
+            out += _records(_tried(ended))
+        return out
 
     def finish(self) -> list[RealRecord]:
         """Everything has come out with the ends."""

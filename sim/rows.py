@@ -1,12 +1,13 @@
 """The rows of a simulated run, made up: known in advance, each traceable to its scan.
 
-`sim.real` has real ones.  What a job needs of either is `Record` and `Work`.  A scan gives `rows_per_scan` rows, row 0 first.  Its times spread evenly over the scan's range,
+A scan gives `rows_per_scan` rows, row 0 first.  Its times spread evenly over the scan's range,
 newest first, or oldest first where the plan asks for the oldest.  So what a run should read is
-known, and a row lost or doubled on the way shows by its name.
+known, and a row lost or doubled on the way shows by its name.  Real rows are in `sim.real`; what a
+job needs of either kind is `Record` and `Work`.
 """
 
-from bisect import insort
 from abc import ABC, abstractmethod
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,7 +120,7 @@ class Work(Protocol[R]):
         """All sources have ended; gives what is left."""
 
 
-class WorkFailed(Exception):  # noqa: N818 - the error is what it carries
+class WorkFailed(Exception):
     """A task cannot go on, for the reason `error`."""
 
     def __init__(self, error: Exception) -> None:
@@ -158,7 +159,7 @@ class Pieces(Record):
         self.rows = sum(high - low for _, low, high in pieces)
 
     @cached_property
-    def batch(self) -> pa.RecordBatch:  # type: ignore[override]
+    def batch(self) -> pa.RecordBatch:
         """The same as Arrow data."""
         names = [scan.name for scan, low, high in self.pieces for _ in range(low, high)]
         rows = [row for _, low, high in self.pieces for row in range(low, high)]

@@ -39,9 +39,9 @@ class SimRunner:
     """Scheduler, links and workers in virtual time, behind the Runner protocol.
 
     A scenario's cluster and faults make the world; its workloads say how many rows the scans of
-    the first manifest have, of the second, and so on.  `step` moves the world by one event.
-    With ``data`` the scans find its rows instead.  With ``contain`` whatever a part raises, also what the engine takes for an end of its results,
-    stops the run; the first of it stands in `raised`.
+    the first manifest have, of the second, and so on, unless ``data`` has the rows.  `step` moves
+    the world by one event.  With ``contain`` whatever a part raises, also what the engine takes
+    for an end of its results, stops the run; the first of it stands in `raised`.
     """
 
     scheduler: Scheduler  # missing if a contained run could not even make it

@@ -28,6 +28,7 @@ from workflow.trace import Event
 
 __all__ = [
     "MONITORS",
+    "REAL_ROWS",
     "EmptyBatchIsNoEnd",
     "ErrorKindsStay",
     "NoDuplication",
@@ -37,6 +38,7 @@ __all__ = [
     "RightAnswer",
 ]
 
+REAL_ROWS: Final = "the rows are real, and a trace does not show what they should be"
 _NO_SCENARIO: Final = "the scenario is not known, and with it what the plans must answer"
 
 
@@ -95,6 +97,9 @@ class _Reads(Monitor):
         self._judged[name] = None
         workload = _workload_of(self, name) if self.concerned(name) else None
         if workload is None:
+            return
+        if self.story.cluster.get("rows") == "real":
+            self.cannot_judge(REAL_ROWS)
             return
         if name in self._unnamed:
             self.cannot_judge(f"the rows that {name}'s reader got have no names of the scenario's")
