@@ -248,6 +248,12 @@ def demo_command(trace_file: str | None) -> None:
 )
 @_MUTANT_OPTION
 @click.option(
+    "--data",
+    "bucket",
+    metavar="BUCKET",
+    help="Run over the log lines of this bucket, and print the answer first.",
+)
+@click.option(
     "--check-determinism",
     "compare",
     is_flag=True,
@@ -269,6 +275,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     trace_file: str | None,
     profile: Profile | None,
     mutant: str | None,
+    bucket: str | None,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -276,8 +283,13 @@ def run_command(  # noqa: PLR0917 - click passes them by name
 
     A name that is also a file is the file.  If a rule is violated, the run is reduced to the
     smallest that still violates it, which is saved and told.  Exits with 1 if a rule was violated,
-    and with 3 if --check-determinism found a difference.
+    and with 3 if --check-determinism found a difference.  With --data no failure is reduced or
+    saved.
     """
+    if bucket is not None:
+        for option, given in (("--trace", trace_file), ("--check-determinism", compare)):
+            if given:
+                raise click.UsageError(f"{option} and --data exclude each other.")
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
@@ -287,6 +299,9 @@ def run_command(  # noqa: PLR0917 - click passes them by name
         return
     if pythons:
         raise click.UsageError("--python is for --check-determinism.")
+    if bucket is not None:
+        _run_over(bucket, target, seed=seed, as_json=as_json, profile=profile, mutant=mutant)
+        return
     _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile, mutant=mutant)
 
 
@@ -341,6 +356,36 @@ def _run(
         for line in () if explained is None else explained.lines():
             click.echo(line)
     if explained is not None:
+        sys.exit(VIOLATED)
+
+
+def _run_over(
+    bucket: str,
+    target: str,
+    *,
+    seed: int,
+    as_json: bool,
+    profile: Profile | None,
+    mutant: str | None,
+) -> None:
+    from scenarios.data.running import answer_rows, over_bucket, table  # noqa: PLC0415 - heavy
+
+    scenario, held = over_bucket(load_target(target, seed=seed)[0], bucket)
+    parts = MUTANTS[mutant].parts if mutant else SOUND
+    finished = run(scenario, Seeded(seed), seed=seed, profile=profile, parts=parts, data=held)
+    answers = [answer_rows(end.batches) for end in finished.outcome.ends]
+    if as_json:
+        shown = run_as_json(finished)
+        for workload, rows in zip(shown["workloads"], answers, strict=True):
+            workload["answer"] = rows
+        _say_json(shown, sort_keys=True)
+    else:
+        for rows in answers:
+            for line in (*table(rows), ""):
+                click.echo(line)
+        for line in describe_run(finished, width=_width()):
+            click.echo(line)
+    if finished.violations:
         sys.exit(VIOLATED)
 
 

@@ -26,6 +26,7 @@ from scenarios.shelf import (
 )
 from sim.choices import Choices
 from sim.parts import SOUND, Parts
+from sim.rows import Sections
 from sim.scenario import Cluster, Profile, Scenario, Workload
 from sim.scenario_file import (
     ScenarioError,
@@ -41,6 +42,7 @@ __all__ = [
     "LARGEST_SEED",
     "Run",
     "load_target",
+    "roomy",
     "run",
     "saved_trace",
 ]
@@ -60,6 +62,7 @@ class Run:
     seed: int | None = None
     profile: str = "sound"
     parts: Parts = SOUND
+    over_data: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -73,7 +76,12 @@ class Run:
 
     @property
     def code(self) -> str:
-        """What `windtunnel replay` takes for this run; empty if it would be too long."""
+        """What `windtunnel replay` takes for this run; empty if it would be too long.
+
+        And over data, which no code holds.
+        """
+        if self.over_data:
+            return ""
         digest = self.outcome.digest[:DIGEST]
         parts = name_parts(self.parts)
         if self.target and self.seed is not None and not parts:
@@ -131,7 +139,7 @@ def _read_toml(path: Path, target: str) -> Scenario:
     return with_queries(scenario)
 
 
-def _roomy(plan: Plan) -> Cluster:
+def roomy(plan: Plan) -> Cluster:
     """A slot for every task: with fewer, tasks that wait for their input can hold them all."""
     cluster = Cluster()
     try:
@@ -144,7 +152,7 @@ def _roomy(plan: Plan) -> Cluster:
 
 def _scenario_of(named: NamedPlan, where: str) -> Scenario:
     workload = Workload(plan=named.plan, plan_name=named.name, query=named.query)
-    scenario = Scenario(name=named.name, cluster=_roomy(named.plan), workloads=(workload,))
+    scenario = Scenario(name=named.name, cluster=roomy(named.plan), workloads=(workload,))
     try:
         # The one place that knows whether a plan can run: what is saved must be readable, too.
         return scenario_from_json(scenario_to_json(scenario), where=where)
@@ -160,13 +168,14 @@ def run(
     seed: int | None = None,
     profile: Profile | None = None,
     parts: Parts = SOUND,
+    data: Sections | None = None,
 ) -> Run:
-    """Simulate and judge.  `profile` replaces the scenario's own."""
+    """Simulate and judge.  `profile` replaces the scenario's own; `data` has its rows."""
     if profile is not None:
         scenario = replace(scenario, cluster=replace(scenario.cluster, profile=profile))
     # To its end, whatever was violated: a report shows the whole story.
-    found = judged(scenario, choices, parts=parts, stop=False)
-    return Run(found, target, seed, scenario.cluster.profile, parts)
+    found = judged(scenario, choices, parts=parts, stop=False, data=data)
+    return Run(found, target, seed, scenario.cluster.profile, parts, data is not None)
 
 
 def saved_trace(finished: Run) -> Trace:

@@ -1,18 +1,22 @@
 """Plans over real rows in the simulated cluster: whatever the schedule, the same answer."""
 
+import json
 from collections.abc import Iterable
 from functools import cache
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from stored import objects_of, over, vector_cases, vector_lines
+from click.testing import CliRunner, Result
+from stored import DATA, objects_of, over, vector_cases, vector_lines
 
 from properties.judged import Judged, judged
 from properties.monitors import MONITORS, judge_trace
 from properties.mutants import MUTANTS
 from properties.oracle import Answer, same_answer
+from scenarios.cli import cli
 from scenarios.well_formed import check_events
 from sim.choices import Seeded
 from sim.job import Job
@@ -243,3 +247,65 @@ def test_without_data_nothing_of_it_is_there() -> None:
     assert outcome.ends[0].batches == ()
     assert "rows" not in outcome.trace.events[0].details
     assert outcome.ends[0].row_names[0].startswith("m0/t")
+
+
+def windtunnel(*words: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Path:
+    """The lines of the vectors as a bucket."""
+    place = tmp_path / "bucket"
+    made = windtunnel("data", "import", DATA / "input.jsonl", "--out", place)
+    assert made.exit_code == 0, made.output
+    return place
+
+
+def saved(query: str, folder: Path) -> Path:
+    """A query's plan as a file."""
+    place = folder / "plan.json"
+    place.write_text(json.dumps(CASES[query]["plan"]), encoding="utf-8")
+    return place
+
+
+@pytest.mark.parametrize("query", [LOGS, SUMS])
+def test_the_command_prints_the_answer_of_the_reference(
+    query: str, bucket: Path, tmp_path: Path
+) -> None:
+    result = windtunnel("run", saved(query, tmp_path), "--data", bucket, "--json")
+    assert result.exit_code == 0
+    [workload] = json.loads(result.stdout)["workloads"]
+    by_text = sorted(map(json.dumps, _sorted(workload["answer"])))
+    assert by_text == sorted(map(json.dumps, _sorted(CASES[query]["rows"])))
+
+
+def _sorted(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(sorted(row.items())) for row in rows]
+
+
+def test_the_command_prints_a_table_and_how_to_see_it_again(bucket: Path, tmp_path: Path) -> None:
+    result = windtunnel("run", saved(SUMS, tmp_path), "--data", bucket)
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert lines[0].split()[:2] == ["float64.generated.value", "timestamp_ns.builtin.timestamp"]
+    assert lines.index("") == 61  # a head and sixty rows
+    assert "2025-01-01T00:" in lines[1]
+    assert lines[-1] == "replay     the same command, over the same data"
+
+
+def test_the_command_tells_a_wrong_answer(bucket: Path, tmp_path: Path) -> None:
+    plan = saved(LOGS, tmp_path)
+    result = windtunnel("run", plan, "--data", bucket, "--mutant", "sends-twice")
+    assert result.exit_code == 1
+    assert "VIOLATED   D3" in result.stdout
+
+
+def test_the_command_refuses_what_is_no_bucket(tmp_path: Path) -> None:
+    result = windtunnel("run", saved(LOGS, tmp_path), "--data", tmp_path / "none")
+    assert result.exit_code != 0
+    assert "none: got no such file or folder" in str(result.exception)
+    traced = windtunnel("run", "demo", "--data", tmp_path, "--trace", tmp_path / "t")
+    assert traced.exit_code == 2
+    assert "--trace and --data exclude each other" in traced.output
