@@ -1,6 +1,5 @@
 """Faulty workers, jobs and channels."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from properties.mutants.drivers import EmptyBatches
@@ -148,15 +147,6 @@ class EndedByAnEmptyBatch(EmptyBatches):
         group._open.clear()
         group._ready.clear()
         return None
-
-
-class CountsTwice(Job):
-    """A report of statistics holds each row twice."""
-
-    def _report(self, status: TaskStatus) -> None:
-        if status.statistics is not None:
-            status = replace(status, statistics=Statistics({ROWS: 2 * self.rows}))
-        super()._report(status)
 
 
 class FailureIsSuccess(Job):
