@@ -35,6 +35,7 @@ class Work:
     """
 
     target: str = ""
+    bucket: str = ""
     seed: int = 0
     profile: Profile | None = None
     workflow_type: str = ""
@@ -88,7 +89,7 @@ def _holes() -> list[object]:
 
 
 def _run(work: Work, workflow_type: type[Workflow]) -> Trace:
-    scenario, name = load_target(work.target, seed=work.seed)
+    scenario, name = load_target(work.target, seed=work.seed, bucket=work.bucket)
     return saved_trace(
         run(
             scenario,

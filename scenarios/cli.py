@@ -31,6 +31,7 @@ from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report import describe_replay, describe_run, run_as_json
 from scenarios.runs import (
     LARGEST_SEED,
+    Run,
     load_target,
     run,
     saved_trace,
@@ -77,6 +78,13 @@ _PROFILE_HELP: Final = (
     "  By default as the scenario says."
 )
 
+_DATA_OPTION: Final = click.option(
+    "--data",
+    "bucket",
+    metavar="BUCKET",
+    default="",
+    help="Run over the log lines of this bucket instead of rows that are made up.",
+)
 _MUTANT_OPTION: Final = click.option(
     "--mutant",
     type=click.Choice(list(MUTANTS)),
@@ -90,6 +98,7 @@ Examples:
   windtunnel run my-scenario.toml --seed 7 --trace run.jsonl
   windtunnel run plan.json --profile reference --json
   windtunnel run one-token --mutant W1-token-leak
+  windtunnel run log-search --data bucket --seed 7
   windtunnel run demo --seed 7 --check-determinism
 """
 _REPLAY_EXAMPLES = """\b
@@ -106,6 +115,7 @@ Examples:
   windtunnel search random --seeds 5000
   windtunnel search worker-lost --profile reference
   windtunnel search one-token --mutant W1-token-leak
+  windtunnel search log-search --data bucket --seeds 500
 """
 _KEEP_EXAMPLES = """\b
 Examples:
@@ -247,12 +257,7 @@ def demo_command(trace_file: str | None) -> None:
     help=_PROFILE_HELP,
 )
 @_MUTANT_OPTION
-@click.option(
-    "--data",
-    "bucket",
-    metavar="BUCKET",
-    help="Run over the log lines of this bucket, and print the answer first.",
-)
+@_DATA_OPTION
 @click.option(
     "--check-determinism",
     "compare",
@@ -275,7 +280,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     trace_file: str | None,
     profile: Profile | None,
     mutant: str | None,
-    bucket: str | None,
+    bucket: str,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -283,26 +288,34 @@ def run_command(  # noqa: PLR0917 - click passes them by name
 
     A name that is also a file is the file.  If a rule is violated, the run is reduced to the
     smallest that still violates it, which is saved and told.  Exits with 1 if a rule was violated,
-    and with 3 if --check-determinism found a difference.  With --data no failure is reduced or
-    saved.
+    and with 3 if --check-determinism found a difference.  Over log lines, the answer is printed
+    first.
     """
-    if bucket is not None:
-        for option, given in (("--trace", trace_file), ("--check-determinism", compare)):
-            if given:
-                raise click.UsageError(f"{option} and --data exclude each other.")
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
         if trace_file is not None:
             raise click.UsageError("--trace and --check-determinism exclude each other.")
-        _check(target, seed=seed, as_json=as_json, profile=profile, pythons=pythons or None)
+        _check(
+            target,
+            seed=seed,
+            as_json=as_json,
+            profile=profile,
+            bucket=bucket,
+            pythons=pythons or None,
+        )
         return
     if pythons:
         raise click.UsageError("--python is for --check-determinism.")
-    if bucket is not None:
-        _run_over(bucket, target, seed=seed, as_json=as_json, profile=profile, mutant=mutant)
-        return
-    _run(target, seed=seed, as_json=as_json, trace_file=trace_file, profile=profile, mutant=mutant)
+    _run(
+        target,
+        seed=seed,
+        as_json=as_json,
+        trace_file=trace_file,
+        profile=profile,
+        mutant=mutant,
+        bucket=bucket,
+    )
 
 
 def _check(
@@ -311,11 +324,14 @@ def _check(
     seed: int,
     as_json: bool,
     profile: Profile | None,
+    bucket: str,
     pythons: tuple[str, ...] | None,
 ) -> None:
-    load_target(target, seed=seed)  # a target, no function
+    load_target(target, seed=seed, bucket=bucket)  # a target, no function
     try:
-        report = check_determinism(target, seed=seed, profile=profile, pythons=pythons)
+        report = check_determinism(
+            target, seed=seed, profile=profile, bucket=bucket, pythons=pythons
+        )
     except ProcessFailed as error:
         raise InputError(target, str(error)) from None
     if as_json:
@@ -337,8 +353,9 @@ def _run(
     trace_file: str | None,
     profile: Profile | None = None,
     mutant: str | None = None,
+    bucket: str = "",
 ) -> None:
-    scenario, name = load_target(target, seed=seed)
+    scenario, name = load_target(target, seed=seed, bucket=bucket)
     parts = MUTANTS[mutant].parts if mutant else SOUND
     finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
     if trace_file is not None:
@@ -347,9 +364,16 @@ def _run(
     if finished.violations:
         origin = Origin(target=target, seed=seed, profile=profile or "", mutant=mutant or "")
         explained = explain(finished.judged, parts=parts, origin=origin)
+    answers = [] if scenario.data is None else _answers(finished)
     if as_json:
-        _say_json(run_as_json(finished, explained), sort_keys=True)
+        shown = run_as_json(finished, explained)
+        for workload, rows in zip(shown["workloads"], answers, strict=False):
+            workload["answer"] = rows
+        _say_json(shown, sort_keys=True)
     else:
+        for rows in answers:
+            for line in (*_table(rows), ""):
+                click.echo(line)
         saved = shlex.quote(trace_file) if trace_file and Path(trace_file).is_file() else ""
         for line in describe_run(finished, saved=saved, width=_width()):
             click.echo(line)
@@ -359,34 +383,16 @@ def _run(
         sys.exit(VIOLATED)
 
 
-def _run_over(
-    bucket: str,
-    target: str,
-    *,
-    seed: int,
-    as_json: bool,
-    profile: Profile | None,
-    mutant: str | None,
-) -> None:
-    from scenarios.data.running import answer_rows, over_bucket, table  # noqa: PLC0415 - heavy
+def _answers(finished: Run) -> list[list[dict[str, Any]]]:
+    from scenarios.data.running import answer_rows  # noqa: PLC0415 - heavy
 
-    scenario, held = over_bucket(load_target(target, seed=seed)[0], bucket)
-    parts = MUTANTS[mutant].parts if mutant else SOUND
-    finished = run(scenario, Seeded(seed), seed=seed, profile=profile, parts=parts, data=held)
-    answers = [answer_rows(end.batches) for end in finished.outcome.ends]
-    if as_json:
-        shown = run_as_json(finished)
-        for workload, rows in zip(shown["workloads"], answers, strict=True):
-            workload["answer"] = rows
-        _say_json(shown, sort_keys=True)
-    else:
-        for rows in answers:
-            for line in (*table(rows), ""):
-                click.echo(line)
-        for line in describe_run(finished, width=_width()):
-            click.echo(line)
-    if finished.violations:
-        sys.exit(VIOLATED)
+    return [answer_rows(end.batches) for end in finished.outcome.ends]
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    from scenarios.data.running import table  # noqa: PLC0415 - heavy
+
+    return table(rows)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
@@ -569,6 +575,7 @@ def list_command() -> None:
 )
 @click.option("--profile", type=click.Choice(get_args(Profile)), help=_PROFILE_HELP)
 @_MUTANT_OPTION
+@_DATA_OPTION
 @click.option(
     "--processes",
     type=click.IntRange(1, 256),
@@ -583,6 +590,7 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     first: int,
     profile: Profile | None,
     mutant: str | None,
+    bucket: str,
     processes: int,
 ) -> None:
     """Run many seeds of library scenarios, of all of them by default, or of `random`.
@@ -594,6 +602,7 @@ def search_command(  # noqa: PLR0917 - click passes them by name
     chosen = list(dict.fromkeys(names)) or scenario_names()
     for name in chosen:
         scenario_for(name, first)
+        load_target(name, seed=first, bucket=bucket)
     with click.progressbar(
         length=len(chosen) * seeds,
         label="runs",
@@ -605,11 +614,12 @@ def search_command(  # noqa: PLR0917 - click passes them by name
             seeds=range(first, first + seeds),
             profile=profile,
             mutant=mutant or "",
+            bucket=bucket,
             processes=processes,
             progress=bar.update,
         )
     explained = [
-        explain_found(found, profile=profile, mutant=mutant or "")
+        explain_found(found, profile=profile, mutant=mutant or "", bucket=bucket)
         for found in tally.found[:_EXPLAINED]
     ]
     for line in describe_tally(tally, mutant=mutant or "", explained=explained):

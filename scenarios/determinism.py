@@ -138,26 +138,31 @@ def check_determinism(
     seed: int = 0,
     profile: Profile | None = None,
     workflow_type: str = "",
+    bucket: str = "",
     pythons: Sequence[str] | None = None,
 ) -> DeterminismReport:
     """Run `what` in fresh processes under different conditions, and compare.
 
     `what` is a target as `windtunnel run` takes it, or ``package.module:function``, called
     without arguments for a `Trace`.  `workflow_type`, ``package.module:Class``, drives a target
-    instead of `Workflow`.  What can be imported here can be there.
+    instead of `Workflow`, and runs over a ``bucket``.  What can be imported here can be there.
 
     `pythons` are further interpreters; None: each other ``python3.N`` on the PATH that can import
     all that is needed.  Raises InputError, and ProcessFailed if a process ends without a trace.
     """
     if ":" in what and not is_there(what):
-        if seed or profile or workflow_type:
-            raise InputError(what, "a function takes no seed, profile or workflow type")
+        if seed or profile or workflow_type or bucket:
+            raise InputError(what, "a function takes no seed, profile, bucket or workflow type")
         work = Work(function=what)
     else:
-        load_target(what, seed=seed)  # bad input is found here, not once in each process
+        load_target(
+            what, seed=seed, bucket=bucket
+        )  # bad input is found here, not once in each process
         if Path(what).exists() and not Path(what).is_file():
             raise InputError(what, "got what can be read but once, expected a file")
-        work = Work(target=what, seed=seed, profile=profile, workflow_type=workflow_type)
+        work = Work(
+            target=what, bucket=bucket, seed=seed, profile=profile, workflow_type=workflow_type
+        )
     with TemporaryDirectory(prefix="windtunnel-") as folder:
         return _check(what, work, _Processes(work, Path(folder)), pythons)
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from properties.judged import Judged, judged
 from properties.monitors import MONITORS, Monitor, Violation
 from scenarios.codes import pack
+from scenarios.held import rows_of
 from scenarios.inputs import InputError
 from scenarios.named import find_class, name_of, name_parts, parts_named
 from sim.choices import Choices, Deltas
@@ -96,13 +97,18 @@ class Failure:
     def run(
         self, choices: Choices | None = None, *, parts: Parts | None = None, stop: bool = True
     ) -> Judged:
-        """Run it again.  Raises what the engine raises for a plan that it refuses."""
+        """Run it again.
+
+        Raises what the engine raises for a plan that it refuses, and InputError if the data is not
+        that over which it was run.
+        """
         return judged(
             self.scenario,
             Deltas(self.choices) if choices is None else choices,
             parts=self.parts if parts is None else parts,
             monitors=(*MONITORS, *self.monitors),
             stop=stop,
+            data=rows_of(self.scenario),
         )
 
 

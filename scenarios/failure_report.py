@@ -82,6 +82,8 @@ def describe_failure(
         yield f"{'  pytest':<{_LABEL}}pytest {shlex.quote(origin.test)}{seed}"
     elif origin.target and origin.seed is not None:
         words = [origin.target, "--seed", str(origin.seed)]
+        data = failure.scenario.data
+        words += ["--data", data.bucket] if data is not None else []
         words += ["--profile", origin.profile] if origin.profile else []
         words += ["--mutant", origin.mutant] if origin.mutant else []
         yield f"{'  whole':<{_LABEL}}windtunnel run {shlex.join(words)}"
@@ -138,6 +140,10 @@ def _unusual(scenario: Scenario) -> Iterator[str]:
         value = getattr(scenario.cluster, name)
         if value != getattr(Cluster(), name):
             yield f"{name} {value:,}"
+    if scenario.data is not None:
+        rows = scenario.data.rows
+        some = "" if rows is None else f", of each section {counted(rows, 'row')} at most"
+        yield f"data {scenario.data.bucket}{some}"
     for index, workload in enumerate(scenario.workloads):
         whose = f"workload {index}: " if len(scenario.workloads) > 1 else ""
         for part, plain in ((workload.options, Options()), (workload.client, Client())):

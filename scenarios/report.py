@@ -126,8 +126,6 @@ def _foot(run: Run, saved: str, width: int) -> Iterator[str]:
     yield f"digest     {outcome.digest} ({counted(len(outcome.trace.events), 'event')})"
     if saved:
         yield f"replay     windtunnel replay {saved}"
-    elif run.over_data:
-        yield "replay     the same command, over the same data"
     elif run.violations:  # the report of the failure says how
         return
     elif run.code:

@@ -11,6 +11,7 @@ from typing import Final
 from properties.judged import Judged, judged
 from properties.monitors import Violation
 from scenarios.codes import DIGEST, pack
+from scenarios.held import rows_of
 from scenarios.inputs import InputError, NamedPlan, is_there, load_plans
 from scenarios.named import name_parts
 from scenarios.shelf import (
@@ -26,8 +27,7 @@ from scenarios.shelf import (
 )
 from sim.choices import Choices
 from sim.parts import SOUND, Parts
-from sim.rows import Sections
-from sim.scenario import Cluster, Profile, Scenario, Workload
+from sim.scenario import Cluster, Data, Profile, Scenario, Workload
 from sim.scenario_file import (
     ScenarioError,
     scenario_from_json,
@@ -62,7 +62,6 @@ class Run:
     seed: int | None = None
     profile: str = "sound"
     parts: Parts = SOUND
-    over_data: bool = False
 
     @property
     def outcome(self) -> Outcome:
@@ -76,12 +75,7 @@ class Run:
 
     @property
     def code(self) -> str:
-        """What `windtunnel replay` takes for this run; empty if it would be too long.
-
-        And over data, which no code holds.
-        """
-        if self.over_data:
-            return ""
+        """What `windtunnel replay` takes for this run; empty if it would be too long."""
         digest = self.outcome.digest[:DIGEST]
         parts = name_parts(self.parts)
         if self.target and self.seed is not None and not parts:
@@ -94,11 +88,22 @@ class Run:
         return pack(what, digest=self.outcome.digest)
 
 
-def load_target(target: str, *, seed: int = 0) -> tuple[Scenario, str]:
+def load_target(target: str, *, seed: int = 0, bucket: str = "") -> tuple[Scenario, str]:
     """A scenario file, a library scenario, or a plan; and its library name, if it has one.
 
-    `RANDOM` is a scenario made up from the seed.  Raises InputError.
+    `RANDOM` is a scenario made up from the seed.  With a `bucket` it runs over that, and then has
+    no name.  Raises InputError.
     """
+    scenario, name = _load_target(target, seed)
+    data = Data(bucket=bucket) if bucket else scenario.data
+    if data is None:
+        return scenario, name
+    from scenarios.data.running import over  # noqa: PLC0415 - heavy
+
+    return over(scenario, data), ""
+
+
+def _load_target(target: str, seed: int) -> tuple[Scenario, str]:
     if not is_there(target):
         if target == RANDOM:
             return scenario_for(target, seed), target
@@ -168,14 +173,16 @@ def run(
     seed: int | None = None,
     profile: Profile | None = None,
     parts: Parts = SOUND,
-    data: Sections | None = None,
 ) -> Run:
-    """Simulate and judge.  `profile` replaces the scenario's own; `data` has its rows."""
+    """Simulate and judge.  `profile` replaces the scenario's own.
+
+    Raises InputError if the scenario runs over data that is not there.
+    """
     if profile is not None:
         scenario = replace(scenario, cluster=replace(scenario.cluster, profile=profile))
     # To its end, whatever was violated: a report shows the whole story.
-    found = judged(scenario, choices, parts=parts, stop=False, data=data)
-    return Run(found, target, seed, scenario.cluster.profile, parts, data is not None)
+    found = judged(scenario, choices, parts=parts, stop=False, data=rows_of(scenario))
+    return Run(found, target, seed, scenario.cluster.profile, parts)
 
 
 def saved_trace(finished: Run) -> Trace:

@@ -13,8 +13,8 @@ from properties.coverage import PRECONDITIONS, features
 from properties.mutants import MUTANTS
 from scenarios.explain import Explained, explain
 from scenarios.failure import Origin
-from scenarios.runs import run
-from scenarios.shelf import RANDOM, find_scenario, scenario_for
+from scenarios.runs import load_target, run
+from scenarios.shelf import RANDOM, find_scenario
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import Client, Profile
@@ -79,12 +79,16 @@ def search(
     seeds: range,
     profile: Profile | None = None,
     mutant: str = "",
+    bucket: str = "",
     processes: int = 2,
     progress: Callable[[int], object] = lambda _runs: None,
 ) -> Tally:
-    """Run every seed of every scenario; `progress` is told how many runs were added."""
+    """Run every seed of every scenario, over a bucket or none.
+
+    `progress` is told how many runs were added.  Raises InputError.
+    """
     work = [
-        (name, range(start, min(start + _CHUNK, seeds.stop)), profile, mutant)
+        (name, range(start, min(start + _CHUNK, seeds.stop)), profile, mutant, bucket)
         for name in names
         for start in range(seeds.start, seeds.stop, _CHUNK)
     ]
@@ -108,17 +112,18 @@ def search(
     return total
 
 
-def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
-    name, seeds, profile, mutant = piece
+def _piece(piece: tuple[str, range, Profile | None, str, str]) -> Tally:
+    name, seeds, profile, mutant, bucket = piece
     parts = MUTANTS[mutant].parts if mutant else SOUND
     tally = Tally()
     counts = tally.features.setdefault(name, Counter())
     for seed in seeds:
+        scenario, target = load_target(name, seed=seed, bucket=bucket)
         try:
             finished = run(
-                scenario_for(name, seed),
+                scenario,
                 Seeded(seed),
-                target=name,
+                target=target,
                 seed=seed,
                 profile=profile,
                 parts=parts,
@@ -136,12 +141,13 @@ def _piece(piece: tuple[str, range, Profile | None, str]) -> Tally:
     return tally
 
 
-def explain_found(found: Found, *, profile: Profile | None = None, mutant: str = "") -> Explained:
+def explain_found(
+    found: Found, *, profile: Profile | None = None, mutant: str = "", bucket: str = ""
+) -> Explained:
     """What a search has found, reduced and saved."""
     parts = MUTANTS[mutant].parts if mutant else SOUND
-    again = run(
-        scenario_for(found.scenario, found.seed), Seeded(found.seed), profile=profile, parts=parts
-    )
+    scenario, _ = load_target(found.scenario, seed=found.seed, bucket=bucket)
+    again = run(scenario, Seeded(found.seed), profile=profile, parts=parts)
     origin = Origin(target=found.scenario, seed=found.seed, profile=profile or "", mutant=mutant)
     return explain(again.judged, rule=found.rule, parts=parts, origin=origin)
 

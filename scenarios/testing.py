@@ -21,6 +21,7 @@ from properties.monitors import MONITORS, Monitor
 from scenarios.archive import load_failure
 from scenarios.explain import explain
 from scenarios.failure import Failure, Origin
+from scenarios.held import pinned, rows_of
 from scenarios.replay import replay_failure
 from scenarios.report import describe_replay
 from sim.choices import Choices, Seeded
@@ -102,13 +103,20 @@ def check(
     default the one that the environment names as WINDTUNNEL_ARTIFACTS, else below the current one.
     `Violated` says what broke and how to replay it; in a Hypothesis test that is done for the last
     example only.  Raises what the engine raises for a plan that it refuses, TypeError or ValueError
-    for an argument that makes no sense.
+    for an argument that makes no sense, and InputError for data that cannot be read.
     """
     __tracebackhide__ = True
     _check_arguments(scenario, choices, parts, monitors)
     monitors = [each for each in monitors if each not in MONITORS]
     source = Seeded(choices) if isinstance(choices, int) else choices
-    run = judged(scenario, source, parts=parts, monitors=(*MONITORS, *monitors))
+    scenario = pinned(scenario)
+    run = judged(
+        scenario,
+        source,
+        parts=parts,
+        monitors=(*MONITORS, *monitors),
+        data=rows_of(scenario),
+    )
     if not run.violations:
         return run
     text, command = str(run.first), ""

@@ -16,13 +16,14 @@ from typing import Any, Final, get_args
 
 from sim._scenario_report import Place, Report, one_of
 from sim.latency import Bimodal, Constant, Empirical, Exponential, Latency, Lognormal, Uniform
-from sim.scenario import FAULT_KINDS, Client, Cluster, Fault, Profile, Scenario, Workload
+from sim.scenario import FAULT_KINDS, Client, Cluster, Data, Fault, Profile, Scenario, Workload
 from workflow import Options
 from workflow.version import VERSION
 
 __all__ = [
     "CLIENT",
     "CLUSTER",
+    "DATA",
     "FAULT",
     "FORMAT",
     "REQUIRED",
@@ -359,6 +360,7 @@ TABLES: Final[Table] = {
     "cluster": Field("cluster", _Any("a table"), "", {}),
     "workload": Field("workload", _List("a list of tables, [[workload]], at least one", 1), ""),
     "fault": Field("fault", _List("a list of tables, [[fault]]", 0), "", []),
+    "data": Field("data", _Any("a table"), "", None),
 }
 
 CLUSTER: Final = _table(
@@ -459,11 +461,21 @@ FAULT: Final = _table(
     },
 )
 
+DATA: Final = _table(
+    Data,
+    {
+        "bucket": (_Text(), "the folder of log lines that scans read; in the scenario's folder"),
+        "digest": (_Text(), "what `windtunnel` knows them by; without it any lines will do"),
+        "rows": (_Maybe(_Integer(0, _COUNT)), "of each section only so many rows, its first ones"),
+    },
+)
+
 SECTIONS: Final[dict[str, Table]] = {
     "": TOP,
     "[cluster]": CLUSTER,
     "[[workload]]": WORKLOAD,
     "[workload.client]": CLIENT,
     "[[fault]]": FAULT,
+    "[data]": DATA,
     **{f'shape = "{name}"': table for name, (_, table) in _SHAPES.items()},
 }

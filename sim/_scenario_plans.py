@@ -64,6 +64,19 @@ class Plans:
             report.add(at, str(error))
         return None
 
+    def place(self, name: str) -> str | None:
+        """Where a file or folder that a scenario names lies; None: not in its folder."""
+        if self.folder is None:
+            return name
+        if self.allow_outside:
+            return name if "://" in name else str(self.folder / name)
+        try:
+            folder = self.folder.resolve()
+            inside = "\0" not in name and (folder / name).resolve().is_relative_to(folder)
+        except (OSError, RuntimeError):  # links in a circle
+            return None
+        return str(self.folder / name) if inside and "://" not in name else None
+
     def _find(self, name: str) -> Plan:
         if self.find_plan is None:
             raise _Refused("expected plan_text or plan_json: here is no library")

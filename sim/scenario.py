@@ -20,6 +20,7 @@ __all__ = [
     "FAULT_KINDS",
     "Client",
     "Cluster",
+    "Data",
     "Fault",
     "FaultKind",
     "Profile",
@@ -147,6 +148,18 @@ class Fault(Brief):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Data(Brief):
+    """Log lines that the scans of a run read, in place of rows that are made up.
+
+    The lines are not part of the scenario: it names them, and knows them again by their digest.
+    """
+
+    bucket: str  # a folder or a URL, see `workflow.objects`
+    digest: str = ""  # see `workflow.objects.Bucket.digest`; "": whatever is there
+    rows: int | None = None  # of each section at most its first ones; None: all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Scenario(Brief):
     """A cluster, what runs on it, and what goes wrong."""
 
@@ -155,4 +168,5 @@ class Scenario(Brief):
     cluster: Cluster = field(default_factory=Cluster)
     workloads: tuple[Workload, ...] = ()
     faults: tuple[Fault, ...] = ()
+    data: Data | None = None  # None: rows are made up
     max_steps: int = 2_000_000  # a run that takes more is taken for a livelock

@@ -1,7 +1,7 @@
 '''A scenario as a file: TOML to write by hand, JSON to keep in traces and saved failures.
 
-``format = 1`` comes first, then ``name``, ``sentence``, ``max_steps``, a table ``[cluster]``, and
-lists of tables ``[[workload]]`` and ``[[fault]]``.  A field that is left out has its default.  One
+``format = 1`` comes first, then ``name``, ``sentence``, ``max_steps``, tables ``[cluster]`` and
+``[data]``, and lists of tables ``[[workload]]`` and ``[[fault]]``.  A field that is left out has its default.  One
 table of fields, below, drives both forms and `describe_format`.
 
 Plan: exactly one of ``plan`` (a name that the caller's `find_plan` knows), ``plan_file`` (.json or
@@ -50,6 +50,7 @@ from typing import Any, Final, cast
 from sim._scenario_fields import (
     CLIENT,
     CLUSTER,
+    DATA,
     FAULT,
     FORMAT,
     REQUIRED,
@@ -65,7 +66,7 @@ from sim._scenario_fields import (
 )
 from sim._scenario_plans import FindPlan, Plans
 from sim._scenario_report import Lines, NoToml, Place, Report, parse_toml
-from sim.scenario import CONNECTION_FAULTS, Client, Cluster, Fault, Scenario, Workload
+from sim.scenario import CONNECTION_FAULTS, Client, Cluster, Data, Fault, Scenario, Workload
 from workflow import (
     GraphError,
     LimitTooSmall,
@@ -163,6 +164,7 @@ def scenario_to_json(scenario: Scenario) -> dict[str, Json]:
             for each in scenario.workloads
         ],
         "fault": [write_table(each, FAULT) for each in scenario.faults],
+        **({"data": write_table(scenario.data, DATA)} if scenario.data is not None else {}),
     }
 
 
@@ -187,6 +189,8 @@ def scenario_to_toml(scenario: Scenario, *, find_plan: FindPlan | None = None) -
             nodes = [f"  {to_toml(node)}," for node in plan_json["nodes"]]
             edges = f"edges = {to_toml(plan_json['edges'])}"
             blocks.append(["[workload.plan_json]", "nodes = [", *nodes, "]", edges])
+    if scenario.data is not None:
+        blocks.append(["[data]", *toml_pairs(scenario.data, DATA)])
     blocks += [["[[fault]]", *toml_pairs(each, FAULT)] for each in scenario.faults]
     return "\n".join("".join(f"{line}\n" for line in block) for block in blocks)
 
@@ -220,6 +224,7 @@ def _scenario(value: Json, report: Report, plans: Plans) -> Scenario:
         _fault(report, ("fault", index), each, cluster, workloads)
         for index, each in enumerate(top.get("fault", ()))
     ]
+    data = _data(report, top.get("data"), plans)
     if report.found:
         raise ScenarioError(report.found)
     return Scenario(
@@ -227,7 +232,21 @@ def _scenario(value: Json, report: Report, plans: Plans) -> Scenario:
         cluster=Cluster(**cluster),
         workloads=tuple(each.workload() for each in workloads),
         faults=tuple(Fault(**each) for each in faults),
+        data=None if data is None else Data(**data),
     )
+
+
+def _data(report: Report, value: Json, plans: Plans) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    data = read_table(report, ("data",), value, DATA)
+    if "bucket" in data:
+        place = plans.place(data["bucket"])
+        if place is None:
+            expected = "a folder in the scenario's folder or below"
+            report.mismatch(("data", "bucket"), data["bucket"], expected)
+        data["bucket"] = place
+    return data
 
 
 class _Reading:

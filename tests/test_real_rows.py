@@ -292,7 +292,7 @@ def test_the_command_prints_a_table_and_how_to_see_it_again(bucket: Path, tmp_pa
     assert lines[0].split()[:2] == ["float64.generated.value", "timestamp_ns.builtin.timestamp"]
     assert lines.index("") == 61  # a head and sixty rows
     assert "2025-01-01T00:" in lines[1]
-    assert lines[-1] == "replay     the same command, over the same data"
+    assert "replay     windtunnel replay z" in lines[-1]
 
 
 def test_the_command_tells_a_wrong_answer(bucket: Path, tmp_path: Path) -> None:
@@ -300,12 +300,11 @@ def test_the_command_tells_a_wrong_answer(bucket: Path, tmp_path: Path) -> None:
     result = windtunnel("run", plan, "--data", bucket, "--mutant", "sends-twice")
     assert result.exit_code == 1
     assert "VIOLATED   D3" in result.stdout
+    assert "FAILED  D3" in result.stdout
+    assert f"  with    data {bucket}" in result.stdout
 
 
 def test_the_command_refuses_what_is_no_bucket(tmp_path: Path) -> None:
     result = windtunnel("run", saved(LOGS, tmp_path), "--data", tmp_path / "none")
     assert result.exit_code != 0
     assert "none: got no such file or folder" in str(result.exception)
-    traced = windtunnel("run", "demo", "--data", tmp_path, "--trace", tmp_path / "t")
-    assert traced.exit_code == 2
-    assert "--trace and --data exclude each other" in traced.output

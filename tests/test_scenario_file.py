@@ -29,6 +29,7 @@ from sim.scenario import (
     CONNECTION_FAULTS,
     Client,
     Cluster,
+    Data,
     Fault,
     FaultKind,
     Scenario,
@@ -230,9 +231,10 @@ def test_every_field_of_a_scenario_is_in_the_file() -> None:
         (Options, tables.WORKLOAD),
         (Client, tables.CLIENT),
         (Fault, tables.FAULT),
+        (Data, tables.DATA),
     ]
     for owner, table in owners:
-        elsewhere = {"cluster", "workloads", "faults", "plan", "options", "client"}
+        elsewhere = {"cluster", "workloads", "faults", "data", "plan", "options", "client"}
         part = "options." if owner is Options else ""
         attributes = {field.attribute for field in table.values()}
         for field in dataclasses.fields(owner):

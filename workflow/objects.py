@@ -9,6 +9,7 @@ A file that is damaged or of another form is one DataError.  What is read is che
 nulls, order, and that every row lies in the range that the file claims for its section.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ __all__ = ["SUFFIX", "Bucket", "DataError", "Section", "storage_schema"]
 
 SUFFIX: Final = ".parquet"
 MAX_SECTION_BYTES: Final = 2**31  # a section, unpacked, as its file declares it
+
+_PIECE: Final = 2**20  # bytes that are read at once
 
 _FIXED: Final = {
     "stream_id": pa.int64(),
@@ -144,6 +147,25 @@ class Bucket:
             for each in self.sections()
         }
 
+    def digest(self) -> str:
+        """16 hexadecimal digits that tell these files from others: of their names and bytes."""
+        total = hashlib.sha256()
+        for location in self.locations():
+            try:
+                with self._files.open_input_stream(self._file(location)) as file:
+                    one = hashlib.sha256()
+                    while piece := file.read(_PIECE):
+                        one.update(piece)
+            except (OSError, pa.ArrowException) as error:
+                raise DataError(
+                    self._shown(location), "", _first_line(error), "a Parquet file"
+                ) from None
+            total.update(f"{location}\0{one.hexdigest()}\n".encode())
+        return total.hexdigest()[:16]
+
+    def _file(self, location: str) -> str:
+        return f"{self._root}/{location}{SUFFIX}"
+
     def _shown(self, location: str) -> str:
         return f"{self.place.rstrip('/')}/{location}{SUFFIX}"
 
@@ -154,7 +176,7 @@ class Bucket:
             raise DataError(self.place, "", f"location {location!r}", "one inside of the bucket")
         try:
             file = pq.ParquetFile(
-                f"{self._root}/{location}{SUFFIX}",
+                self._file(location),
                 filesystem=self._files,
                 pre_buffer=False,  # which would use threads
                 page_checksum_verification=True,

@@ -25,6 +25,7 @@ import pyarrow as pa
 from properties.oracle.choice import Choice
 from properties.oracle.evaluate import Objects, evaluate_plan, grouped_by
 from properties.oracle.rows import ERROR, CannotAnswer, Row, Value, text_column
+from properties.oracle.shards import shards_add_up
 from workflow.plan import Plan
 from workflow.times import Timestamp
 
@@ -98,8 +99,13 @@ class Answer:
 def answer(plan: Plan, objects: Objects) -> Answer:
     """What the plan answers over the objects, by location and section, in storage form.
 
-    Raises CannotAnswer for a plan that has no answer, and GraphError for what is no plan.
+    Raises CannotAnswer for a plan that has no answer, or another one in tasks than whole, and
+    GraphError for what is no plan.
     """
+    if not shards_add_up(plan):
+        raise CannotAnswer(
+            "sharded", plan.name(plan.root()), "what is done for each shard does not add up"
+        )
     chosen: Choice = evaluate_plan(plan, objects)
     columns = grouped_by(plan)
     return Answer(chosen.fixed, chosen.pool, chosen.low, chosen.high, columns)

@@ -12,6 +12,7 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from properties.oracle.shards import shards_add_up
 from properties.strategies import _rows
 from properties.strategies._arguments import check_bounds
 from workflow import GraphError, Plan, TimeRange, Timestamp, partition
@@ -160,11 +161,7 @@ def _with_edge(
         above(higher, Filter(), higher.root())
         if tasks_of(higher) is None:
             return plan
-    if (
-        tasks is None
-        or not least <= tasks <= most
-        or (executable and not _rows.shards_add_up(twin))
-    ):
+    if tasks is None or not least <= tasks <= most or (executable and not shards_add_up(twin)):
         return plan
     return twin
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from properties.strategies._arguments import check_bounds
-from workflow import Plan, Timestamp
+from workflow import Timestamp
 from workflow.expressions import Column, ColumnType, Expression, parse_column, parse_expression
 from workflow.plan import (
     Batching,
@@ -21,10 +21,8 @@ from workflow.plan import (
     Filter,
     Limit,
     Node,
-    Parallelize,
     Projection,
     RangeAggregation,
-    ScanSet,
     TopK,
     VectorAggregation,
 )
@@ -37,12 +35,10 @@ __all__ = [
     "scan_projections",
     "scanned",
     "sections",
-    "shards_add_up",
 ]
 
 _SECOND: Final = 10**9  # nanoseconds
 _LAST: Final = 12  # seconds of the latest line
-_ROW_BY_ROW: Final = (Filter, Projection, Compat, Batching)
 POOLED: Final = (TopK, RangeAggregation, VectorAggregation)  # with any number of inputs
 
 _TIME: Final = Column(ColumnType.BUILTIN, "timestamp")
@@ -292,56 +288,6 @@ def scanned(draw: DrawFn) -> DataObjScan:
         projections=draw(scan_projections()),
         predicates=draw(scan_predicates()),
     )
-
-
-def shards_add_up(plan: Plan) -> bool:
-    """Whether cutting the plan into tasks leaves its answer as it is.
-
-    What lies below a Parallelize with a scan set is done once for each target.  That makes no
-    difference row by row, nor for a TopK or Limit that stands above the Parallelize once more.
-    """
-    return all(_adds_up(plan, node) for node in plan if isinstance(node, Parallelize))
-
-
-def _adds_up(plan: Plan, parallel: Node) -> bool:
-    branch: dict[Node, None] = {}
-    stack = list(plan.children(parallel))
-    while stack:
-        node = stack.pop()
-        if node not in branch:
-            branch[node] = None
-            stack += [each for each in plan.children(node) if not isinstance(each, Parallelize)]
-    if not any(isinstance(node, ScanSet) for node in branch):
-        return True
-    [top] = plan.children(parallel)
-    repeated = _repeats(top, plan.parents(parallel))
-    return all(
-        (repeated and node is top)
-        or isinstance(node, ScanSet)
-        or (
-            (isinstance(node, _ROW_BY_ROW) or node.kind == "Merge")
-            and plan.children(node)
-            and not any(isinstance(each, Parallelize) for each in plan.children(node))
-        )
-        for node in branch
-    )
-
-
-def _repeats(top: Node, above: list[Node]) -> bool:
-    if isinstance(top, TopK):
-        return bool(above) and all(
-            isinstance(node, TopK)
-            and (node.sort_by, node.ascending, node.nulls_first)
-            == (top.sort_by, top.ascending, top.nulls_first)
-            and (not top.k or 0 < node.k <= top.k)
-            for node in above
-        )
-    if isinstance(top, Limit):
-        return bool(above) and all(
-            isinstance(node, Limit) and not top.skip and node.skip + node.fetch <= top.fetch
-            for node in above
-        )
-    return False
 
 
 # Data.

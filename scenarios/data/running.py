@@ -8,39 +8,77 @@ import pyarrow as pa
 
 from properties.oracle import Answer
 from scenarios.data.rebind import rebind
+from scenarios.held import pinned
 from scenarios.inputs import InputError
 from scenarios.runs import roomy
-from sim.real import Held
-from sim.scenario import Scenario
-from workflow.objects import Bucket, DataError
-from workflow.plan import PlanError
+from sim.scenario import Data, Fault, Scenario, Workload
+from workflow import GraphError, partition, smallest_limits
+from workflow.objects import Bucket, DataError, Section
 
-__all__ = ["answer_rows", "over_bucket", "table"]
+__all__ = ["answer_rows", "over", "table"]
 
 _BATCH: Final = 1_000  # rows that a scan reads at once
 _WIDEST: Final = 60  # letters of a cell
 
 
-def over_bucket(scenario: Scenario, place: str) -> tuple[Scenario, Held]:
-    """The scenario with each of its plans bound to a bucket, a slot for every task, and the rows.
+def over(scenario: Scenario, data: Data) -> Scenario:
+    """The scenario over data, each of its plans bound to it.
 
-    Raises InputError for a bucket that cannot be read, and a plan that cannot be bound.
+    There is a slot for every task, limits are as large as the plans now need, and a fault of a task
+    that is not there strikes the last one.  Raises InputError for a bucket that cannot be read, and
+    a plan that cannot be bound.
     """
     try:
-        bucket = Bucket(place)
-        sections = bucket.sections()
-        workloads = tuple(
-            replace(each, plan=rebind(each.plan, sections), batch_rows=_BATCH)
-            for each in scenario.workloads
-        )
-        held = Held(bucket.load())
+        sections = Bucket(data.bucket).sections()
+        workloads = tuple(_bound(each, sections) for each in scenario.workloads)
     except DataError as error:
         raise InputError("", str(error)) from None
-    except PlanError as error:
+    except GraphError as error:
         raise InputError(scenario.name, str(error)) from None
     cluster = scenario.cluster
     slots = max([cluster.slots, *(roomy(each.plan).slots for each in workloads)])
-    return replace(scenario, workloads=workloads, cluster=replace(cluster, slots=slots)), held
+    return pinned(
+        replace(
+            scenario,
+            workloads=workloads,
+            cluster=replace(cluster, slots=slots),
+            faults=tuple(_aimed(each, workloads) for each in scenario.faults),
+            data=data,
+        )
+    )
+
+
+def _bound(workload: Workload, sections: Sequence[Section]) -> Workload:
+    plan = rebind(workload.plan, sections)
+    options = workload.options
+    smallest = smallest_limits(
+        partition(plan),
+        both=options.max_running_scan_tasks > 0 and options.max_running_other_tasks > 0,
+    )
+    options = replace(
+        options,
+        max_running_scan_tasks=_enough(options.max_running_scan_tasks, smallest.scan),
+        max_running_other_tasks=_enough(options.max_running_other_tasks, smallest.other),
+    )
+    return replace(workload, plan=plan, options=options, batch_rows=_batch(workload))
+
+
+def _enough(limit: int, smallest: int) -> int:
+    return max(limit, smallest) if limit > 0 else limit
+
+
+def _aimed(fault: Fault, workloads: Sequence[Workload]) -> Fault:
+    if fault.task is None:
+        return fault
+    chosen = workloads if fault.workload is None else workloads[fault.workload : fault.workload + 1]
+    last = max(len(partition(each.plan)) for each in chosen) - 1
+    return replace(fault, task=min(fault.task, last))
+
+
+def _batch(workload: Workload) -> int:
+    """What a scan reads at once: as the scenario says, if it does not say the default."""
+    default = Workload(plan=workload.plan).batch_rows
+    return _BATCH if workload.batch_rows == default else workload.batch_rows
 
 
 def answer_rows(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from functools import partial
 from typing import Any, Final
 
+from scenarios.held import rows_of
 from scenarios.shrink.names import Edit
 from scenarios.shrink.passes import lowest
 from scenarios.shrink.trial import Trial
@@ -61,10 +62,20 @@ def _keep_workers(trial: Trial, kept: list[int], seeds: int) -> bool:
 
 
 def fewer_rows(trial: Trial, *, least: int = 0) -> None:
-    """Of each scan."""
+    """Of each scan, or of each section of the data."""
+    rows_of_data = rows_of(trial.best.scenario)
+    if rows_of_data is not None:
+        lowest(rows_of_data.longest, least, partial(_data_rows, trial))
+        return
     for place in range(len(trial.best.scenario.workloads)):
         rows = trial.best.scenario.workloads[place].rows_per_scan
         lowest(rows, least, partial(_workload, trial, place, "rows_per_scan"))
+
+
+def _data_rows(trial: Trial, rows: int) -> bool:
+    best = trial.best.scenario
+    data = None if best.data is None else replace(best.data, rows=rows)
+    return trial.edit(Edit(replace(best, data=data)))
 
 
 def plain_cluster(trial: Trial) -> None:

@@ -9,7 +9,7 @@ every field is a count, so shrinking comes to an end.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 from sim.latency import Constant, Latency
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
@@ -17,6 +17,8 @@ from workflow import Options
 from workflow.plan import DataObjScan, Node, Plan, PointersScan, ScanSet
 
 __all__ = ["Size", "size_of"]
+
+_ALL: Final = 10**9  # rows: more than any section has
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,12 +58,18 @@ def size_of(scenario: Scenario, choices: Mapping[str, int], *, tasks: int, event
         answers=sum(choices.values()),
         nodes=sum(_nodes(each.plan) for each in scenario.workloads),
         settings=sum(_weight(value) for value, _ in said),
-        rows=sum(_scans(each.plan) * each.rows_per_scan for each in scenario.workloads),
+        rows=sum(_scans(each.plan) * _rows(scenario, each) for each in scenario.workloads),
         amounts=sum(_amount(value) for value, _ in said)
         + sum(_amount(value) for each in scenario.workloads for value in _in_nodes(each.plan))
         + scenario.max_steps,
         events=events,
     )
+
+
+def _rows(scenario: Scenario, workload: Workload) -> int:
+    if scenario.data is None:
+        return workload.rows_per_scan
+    return _ALL if scenario.data.rows is None else scenario.data.rows
 
 
 def _said(scenario: Scenario) -> Iterator[tuple[Any, Any]]:

@@ -15,6 +15,7 @@ from typing import Final
 
 from properties.judged import Judged, judged
 from properties.monitors import Monitor
+from scenarios.held import rows_of
 from scenarios.shrink.aim import aimed
 from scenarios.shrink.names import Edit, Shape, renamed, shape_of
 from scenarios.shrink.size import Size, size_of
@@ -29,6 +30,7 @@ __all__ = ["Run", "Spent", "Trial"]
 
 _LEAST_STEPS: Final = 1_000  # that a candidate may take, however short the run it comes from
 _AIMS: Final = 8  # moments at which trouble is tried, for each task less
+_ROWS_A_STEP: Final = 20  # of data: what they cost in time, about
 _LONGER: Final = 4  # times as many steps a candidate may take
 
 
@@ -220,8 +222,9 @@ class Trial:
         self, scenario: Scenario, choices: Choices, monitors: Sequence[type[Monitor]]
     ) -> Judged:
         self.runs += 1
-        run = judged(scenario, choices, parts=self._parts, monitors=monitors, stop=True)
-        self.steps += run.outcome.steps
+        rows = rows_of(scenario)
+        run = judged(scenario, choices, parts=self._parts, monitors=monitors, stop=True, data=rows)
+        self.steps += run.outcome.steps + (0 if rows is None else rows.total // _ROWS_A_STEP)
         return run
 
     def _smaller(self, scenario: Scenario, run: Judged) -> bool:
