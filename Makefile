@@ -16,7 +16,7 @@ demo: venv  ## run the demonstration
 test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest, ARGS="-n 0" is one process
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
-bench: venv  ## run the benchmarks, four minutes; ARGS="--quick" or ARGS="partition" for less
+bench: venv  ## run the benchmarks, five minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 edits: venv  ## replay failures under edits of the code, two minutes; ARGS="log-line" for some

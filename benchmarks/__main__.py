@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
+from benchmarks.against_duckdb import against_duckdb
 from benchmarks.against_simpy import against_simpy
 from benchmarks.growth import growth, large_run
 from benchmarks.measure import FULL, QUICK, Figure, Sizes
@@ -24,6 +25,7 @@ BENCHMARKS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
     "partition": partitioning,
     "growth": growth,
     "large": large_run,
+    "rows": against_duckdb,
     "shares": shares,
     "shrink": token_leak,
     "shrink-mutants": every_mutant,

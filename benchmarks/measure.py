@@ -9,10 +9,21 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ["FULL", "QUICK", "Figure", "Sizes", "alone", "interleaved", "peak_bytes", "seconds"]
+__all__ = [
+    "FULL",
+    "QUICK",
+    "Figure",
+    "Sizes",
+    "Spent",
+    "alone",
+    "interleaved",
+    "interleaved_spent",
+    "peak_bytes",
+    "seconds",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,6 +49,7 @@ class Sizes:
     tasks: tuple[int, ...] = (10, 100, 1_000, 10_000)
     records: int = 10  # of each stream, in the runs above
     targets: tuple[int, ...] = (1_000, 10_000, 100_000)
+    rows: int = 1_000_000
     large: tuple[int, int] = (1_000, 100)  # tasks, records of each stream
     profiled: tuple[int, int] = (1_000, 20)
     failing: int = 10  # seeds whose run is shrunk
@@ -51,6 +63,7 @@ QUICK: Final = Sizes(
     seeds=10,
     tasks=(10, 100, 1_000),
     targets=(1_000, 10_000),
+    rows=100_000,
     large=(1_000, 10),
     profiled=(300, 10),
     failing=3,
@@ -58,21 +71,42 @@ QUICK: Final = Sizes(
 )
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Processor time of one call, garbage of earlier ones not counted."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds of a call: of all processors together, and on the clock."""
+
+    processor: float
+    wall: float
+
+
+def _spent(call: Callable[[], object]) -> Spent:
+    """Of one call, garbage of earlier ones not counted."""
     gc.collect()
-    start = process_time()
+    processor, wall = process_time(), perf_counter()
     call()
-    return process_time() - start
+    return Spent(process_time() - processor, perf_counter() - wall)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Processor time of one call."""
+    return _spent(call).processor
+
+
+def interleaved_spent(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Spent]:
+    """Median seconds of each call, measured in turns (A B A B), so that all see the same noise."""
+    times: dict[str, list[Spent]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            times[name].append(_spent(call))
+    return {
+        name: Spent(median(one.processor for one in each), median(one.wall for one in each))
+        for name, each in times.items()
+    }
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call, measured in turns (A B A B), so that all see the same noise."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats):
-        for name, call in calls.items():
-            times[name].append(seconds(call))
-    return {name: median(each) for name, each in times.items()}
+    """The same, processor time alone."""
+    return {name: each.processor for name, each in interleaved_spent(calls, repeats).items()}
 
 
 def alone(fresh: bool, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -15,6 +15,7 @@ TINY = Sizes(
     tasks=(2, 5),
     records=2,
     targets=(10, 20),
+    rows=2_000,
     large=(3, 2),
     profiled=(3, 2),
     failing=1,

@@ -4,10 +4,12 @@ import math
 
 import pytest
 from executed import Row, through
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workflow import PlanError
 from workflow.execute.casts import parse_byte_size, seconds
-from workflow.execute.parse import clean_key
+from workflow.execute.parse import clean_key, logfmt_pairs
 from workflow.expressions import parse_expression
 from workflow.plan import Filter, Projection
 
@@ -60,6 +62,16 @@ JSON = "PARSE_JSON(builtin.message, [], false, false)"
 )
 def test_logfmt(line: str, expected: Row) -> None:
     assert parsed(LOGFMT, line) == [expected]
+
+
+@given(st.lists(st.sampled_from(["a", "é", "=", '"', " ", "\t", "b=", '="x y"', " k=v ", "\x7f"])))
+def test_a_pair_with_an_escape_behind_them_changes_no_pairs(parts: list[str]) -> None:
+    line = "".join(parts)
+    try:
+        longer = logfmt_pairs(line + r' z="\n"')  # lines with an escape are read another way
+    except ValueError:
+        return
+    assert [*logfmt_pairs(line), ("z", "\n")] == longer
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A section as it is stored becomes rows with the columns asked for."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from executed import Row, rows_of, section
@@ -91,6 +93,40 @@ def test_predicates_read_what_projections_leave_out() -> None:
         ),
     )
     assert scanned(scan) == [{"utf8.label.app": "shop"}]
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        DataObjScan(),
+        DataObjScan(projections=columns("label.app")),  # type: ignore[arg-type]
+        DataObjScan(projections=columns("ambiguous.pod", "builtin.message"), stream_ids=(2, 3)),  # type: ignore[arg-type]
+        DataObjScan(
+            projections=columns("metadata.trace"),  # type: ignore[arg-type]
+            predicates=(parse_expression('NOT(EQ(ambiguous.app, "bank"))'),),
+        ),
+    ],
+)
+def test_columns_that_a_scan_does_not_read_may_be_left_out(scan: DataObjScan) -> None:
+    whole = section(LINES)
+    source = ScanSource(scan, 0, scan)
+    names = [name for name in whole.schema.names if source.reads(name) or name == "timestamp"]
+    assert scanned(scan, whole.select(names)) == scanned(scan)
+
+
+def test_a_scan_reads_what_it_gives_and_what_its_predicates_and_streams_need() -> None:
+    scan = DataObjScan(
+        projections=columns("ambiguous.pod"),  # type: ignore[arg-type]
+        predicates=(parse_expression('NOT(EQ(label.app, "bank"))'),),
+    )
+    source = ScanSource(scan, 0, scan)
+    assert [name for name in section(LINES).schema.names if source.reads(name)] == [
+        "label.app",
+        "label.pod",
+        "metadata.pod",
+    ]
+    listed = replace(scan, stream_ids=(1,))
+    assert ScanSource(listed, 0, listed).reads("stream_id")
 
 
 def test_texts_may_be_stored_in_other_forms() -> None:

@@ -74,6 +74,17 @@ def test_a_section_is_read_in_batches_as_it_was_stored(tmp_path: Path, batch_row
     assert pa.Table.from_batches(batches) == table
 
 
+def test_columns_may_be_chosen_and_the_order_is_checked_all_the_same(tmp_path: Path) -> None:
+    table = stored(LINES)
+    write(tmp_path, "a", table)
+    batches = everything(Bucket(tmp_path), columns=lambda name: name == "label.app")
+    chosen = ["stream_id", "timestamp", "label.app"]
+    assert pa.Table.from_batches(batches) == table.select(chosen)
+    write(tmp_path, "a", table.take([1, 0, 2]))
+    with pytest.raises(DataError, match="the newest row of a stream first"):
+        everything(Bucket(tmp_path), columns=lambda _: False)
+
+
 def test_a_bucket_may_be_a_url(tmp_path: Path) -> None:
     write(tmp_path, "a", stored(LINES))
     assert Bucket(tmp_path.as_uri()).load() == Bucket(tmp_path).load()

@@ -11,7 +11,7 @@ nulls, order, and that every row lies in the range that the file claims for its 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import PurePosixPath
@@ -36,6 +36,8 @@ _FIXED: Final = {
     "timestamp": pa.timestamp("ns", "UTC"),
     "message": pa.string(),
 }
+_TRUE: Final = pa.scalar(True, pa.bool_())  # a plain value takes far longer
+_ORDERED: Final = ("stream_id", "timestamp")
 _KINDS: Final = ("label.", "metadata.")
 
 
@@ -120,9 +122,18 @@ class Bucket:
                     )
 
     def read(
-        self, location: str, section: int, *, batch_rows: int = 8192
+        self,
+        location: str,
+        section: int,
+        *,
+        batch_rows: int = 8192,
+        columns: Callable[[str], bool] | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a section in batches of `batch_rows` or fewer."""
+        """The rows of a section in batches of `batch_rows` or fewer.
+
+        ``columns`` says which columns to read, such as `ScanSource.reads`; None is all of them.
+        Streams and times come anyway, since their order is checked.
+        """
         where = self._shown(location)
         with self._opened(location) as file:
             if not 0 <= section < file.num_row_groups:
@@ -136,7 +147,12 @@ class Bucket:
                 )
             first, last = self._times(file, section, where)
             check = _Order(where, first, last)
-            for batch in _batches(file, section, where, batch_rows):
+            names = [
+                name
+                for name in file.schema_arrow.names
+                if columns is None or name in _ORDERED or columns(name)
+            ]
+            for batch in _batches(file, section, where, batch_rows, *names):
                 check.batch(batch)
                 yield batch
 
@@ -256,7 +272,7 @@ def _batches(
     file: pq.ParquetFile, section: int, where: str, rows: int, *columns: str
 ) -> Iterator[pa.RecordBatch]:
     batches = file.iter_batches(
-        batch_size=rows, row_groups=[section], columns=list(columns) or None, use_threads=False
+        batch_size=rows, row_groups=[section], columns=list(columns), use_threads=False
     )
     while True:
         try:
@@ -265,7 +281,8 @@ def _batches(
                 return
         except (OSError, pa.ArrowException) as error:
             seen = f"damage in section {section} ({_first_line(error)})"
-            raise DataError(where, _damaged(file, section), seen, "sound data") from None
+            damaged = _damaged(file, section, columns)
+            raise DataError(where, damaged, seen, "sound data") from None
         for name in batch.schema.names:
             try:
                 batch.column(name).validate(full=True)
@@ -274,9 +291,9 @@ def _batches(
         yield batch
 
 
-def _damaged(file: pq.ParquetFile, section: int) -> str:
-    """The first column of a section that cannot be read by itself; "" if each of them can."""
-    for name in file.schema_arrow.names:
+def _damaged(file: pq.ParquetFile, section: int, columns: Iterable[str]) -> str:
+    """The first of these columns that cannot be read by itself; "" if each of them can."""
+    for name in columns:
         try:
             for _ in file.iter_batches(row_groups=[section], columns=[name], use_threads=False):
                 pass
@@ -296,14 +313,16 @@ class _Order:
 
     def batch(self, batch: pa.RecordBatch) -> None:
         for name in _FIXED:
+            if name not in batch.schema.names:
+                continue
             column = batch.column(name)
             if column.null_count:
-                self._fail(name, pc.index(column.is_null(), True).as_py(), "null", "a value")
+                self._fail(name, pc.index(column.is_null(), _TRUE).as_py(), "null", "a value")
         streams, times = batch.column("stream_id"), batch.column("timestamp").cast(pa.int64())
         low, high = self._range
         outside = pc.or_(pc.less(times, low), pc.greater(times, high))
         if pc.any(outside).as_py():
-            row = pc.index(outside, True).as_py()
+            row = pc.index(outside, _TRUE).as_py()
             seen = str(Timestamp(times[row].as_py()))
             right = f"{Timestamp(low)} to {Timestamp(high)} as its section claims"
             self._fail("timestamp", row, seen, right)
@@ -317,7 +336,7 @@ class _Order:
             ("stream_id", back, "ascending streams"),
             ("timestamp", later, "the newest row of a stream first"),
         ):
-            row = pc.index(wrong, True).as_py()
+            row = pc.index(wrong, _TRUE).as_py()
             if row >= 0:
                 column = streams if name == "stream_id" else times
                 pair = [column[row + step].as_py() for step in (0, 1)]

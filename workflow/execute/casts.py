@@ -59,9 +59,10 @@ def _floats(texts: pa.Array) -> pa.Array:
     plain = pc.match_substring_regex(texts, _DECIMAL)
     values = pc.cast(pc.if_else(plain, texts, NULL_TEXT), pa.float64())
     values = pc.if_else(pc.is_inf(values), NULL_FLOAT, values)  # out of range
+    others = texts.filter(pc.invert(plain)).unique()
     for pattern, read in ((_SPECIAL, float), (_HEX, _hexadecimal)):
-        found = pc.match_substring_regex(texts, pattern)
-        if pc.any(found).as_py():
+        if pc.any(pc.match_substring_regex(others, pattern)).as_py():
+            found = pc.match_substring_regex(texts, pattern)
             rare = pc.if_else(found, texts, NULL_TEXT)
             values = pc.coalesce(values, _each(rare, read))
     return values

@@ -11,6 +11,7 @@ for one JSON value a row: these two go line by line.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -128,6 +129,11 @@ def clean_key(key: str) -> str:
 
 # logfmt
 
+# Most lines have neither escapes nor mistakes: two passes of a pattern read them.
+_PLAIN: Final = r'([^\x00-\x20="]++)(?:=(?:"([^"\\]*+)"|([^\x00-\x20="]*+)))?+'
+_PLAIN_LINE: Final = re.compile(rf"[\x00-\x20]*+(?:{_PLAIN}(?:[\x00-\x20]++|\Z))*+")
+_PLAIN_PAIR: Final = re.compile(_PLAIN).findall
+
 
 def logfmt_pairs(line: str) -> list[_Pair]:
     """Keys and values; a key without a value has an empty one.  Raises an error for a bad line.
@@ -135,6 +141,8 @@ def logfmt_pairs(line: str) -> list[_Pair]:
     White space and control characters part pairs.  A value with ``=`` or ``"`` in it stands in
     double quotes, in which a backslash escapes as in JSON.
     """
+    if _PLAIN_LINE.fullmatch(line):
+        return [(clean_key(key), quoted or bare) for key, quoted, bare in _PLAIN_PAIR(line)]
     pairs: list[_Pair] = []
     blank = line.translate(_BLANKS)  # where white space is a space, and all else in its place
     place, end = 0, len(line)

@@ -6,6 +6,7 @@ these leave out.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from workflow.execute.evaluate import check_expression
 from workflow.execute.operator import Operator
 from workflow.execute.passing import matching
 from workflow.execute.rows import MESSAGE, TIME, TIME_TYPE, Rows, text_name
+from workflow.expressions import Call, Column, Expression
 from workflow.plan import DataObjScan, Node, PlanError
 
 __all__ = ["ScanSource", "ScanWork"]
@@ -38,6 +40,33 @@ class ScanSource:
 
     def __str__(self) -> str:
         return f"section {self.target.section} of {self.target.location}"
+
+    def reads(self, stored: str) -> bool:
+        """Whether the scan looks at a column, by its name in storage.
+
+        A host may leave out the others: the same comes out.
+        """
+        target = self.target
+        if stored == _STREAM_ID:
+            return target.stream_ids is not None
+        kind, _, name = stored.partition(".") if "." in stored else ("builtin", "", stored)
+        asked = [*target.projections, *chain.from_iterable(map(_columns, target.predicates))]
+        return not target.projections or any(
+            each.name == name and each.type.value in ("ambiguous", kind) for each in asked
+        )
+
+
+def _columns(expression: Expression) -> list[Column]:
+    """The columns in an expression."""
+    found: list[Column] = []
+    stack = [expression]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, Column):
+            found.append(each)
+        elif isinstance(each, Call):
+            stack.extend(each.args)
+    return found
 
 
 class ScanWork(Operator):
