@@ -18,6 +18,7 @@ from sim._scenario_report import Place, Report, one_of
 from sim.latency import Bimodal, Constant, Empirical, Exponential, Latency, Lognormal, Uniform
 from sim.scenario import FAULT_KINDS, Client, Cluster, Data, Fault, Profile, Scenario, Workload
 from workflow import Options
+from workflow.plan import NODE_KINDS
 from workflow.version import VERSION
 
 __all__ = [
@@ -184,6 +185,28 @@ class _Many(Kind):
         return [self.of.write(each) for each in value]
 
 
+class _Costs(Kind):
+    """Whole numbers by the kind of node."""
+
+    expected = "a table such as { DataObjScan = 900, Filter = 8_000 }"
+
+    def read(self, report: Report, path: Place, value: Json) -> Any:
+        if not isinstance(value, dict):
+            report.mismatch(path, value, self.expected)
+            return Bad
+        costs = []
+        for kind, each in value.items():
+            if kind not in NODE_KINDS:
+                expected = one_of(list(NODE_KINDS), kind)
+                report.add((*path, str(kind)), f"got an unknown kind of node, expected {expected}")
+            elif _RATE.read(report, (*path, kind), each) is not Bad:
+                costs.append((kind, each))
+        return tuple(costs) if len(costs) == len(value) else Bad
+
+    def write(self, value: Any) -> Json:
+        return dict(value)
+
+
 class REQUIRED:
     """In place of a default."""
 
@@ -305,6 +328,7 @@ class _Shape(Kind):
 
 _ONE_TICK: Final = _Integer(0, _TICKS)
 _RECORDS: Final = _Integer(0, _COUNT)
+_RATE: Final = _Integer(1, _COUNT)
 _PERCENT: Final = _Integer(0, 100)
 
 _SHAPE: Final = _Choice(["constant", "uniform", "exponential", "lognormal", "bimodal", "empirical"])
@@ -374,6 +398,10 @@ CLUSTER: Final = _table(
         "control": (_LATENCY, "a message between scheduler and worker"),
         "data": (_LATENCY, "a batch, and its acknowledgement"),
         "work": (_LATENCY, "a task at one batch"),
+        "costs": (
+            _Costs(),
+            "or, by kind of node, rows per millisecond from 1 to 1_000_000_000: see Costs",
+        ),
         "notify": (_LATENCY, "a state change on its way to the workflow's handler"),
         "ack_timeout": (_ONE_TICK, "until an assignment without an answer is taken back"),
         "detect": (_ONE_TICK, "until a connection that went silent counts as lost"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from simpy.events import Event
 
 from sim.channel import Channel, Input, Sending
+from sim.costs import Meter
 from sim.network import Link
 from sim.rows import Fragment, Reading, Record, Work, WorkFailed, scans_of
 from sim.scenario import Fault
@@ -61,6 +62,8 @@ class Job:
         self.acked = False
         self.rows = 0
         self.worked = 0  # ticks
+        costs = worker.world.costs
+        self._meter = None if costs is None else Meter(costs)
         make = worker.world.parts.channel
         self.channels = {
             source.name: make(source.name, self, worker.world.cluster.buffer)
@@ -224,7 +227,7 @@ class Job:
         while work.wants(scan):
             record = next(records, None)
             if record is None:
-                yield from self._send_each(work.end([scan.name]))
+                yield from self._end(work, [scan.name])
                 return
             yield from self._process(work, [scan.name], record)
 
@@ -237,25 +240,41 @@ class Job:
                 yield from self._process(work, names, record)
             elif group.ended:
                 self.worker.world.record("input_end", self.name, streams=names)
-                yield from self._send_each(work.end(names))
+                yield from self._end(work, names)
                 return
             else:
                 yield from self._wait(group)
 
     def _process(self, work: Work[Any], source: Sequence[str], record: Record) -> _Waits:
         world = self.worker.world
-        ticks = world.choices.ticks("work", f"{self.name}/{self._step}", world.work)
+        done: Sequence[Record] | None = None
+        if self._meter is None:
+            ticks = world.choices.ticks("work", f"{self.name}/{self._step}", world.work)
+        else:
+            # Only once it is done is it known what it costs; what comes out waits until then.
+            done = work.push(source, record)
+            ticks = self._meter.ticks(work.rows_in())
         ticks *= self.worker.factor
         yield from self._pause("work", ticks)
         self.worked += ticks
         self._step += 1
         self.rows += record.rows
         self._maybe_fail(f"batch {self._step}", self._step)
-        out = work.push(source, record)
+        out = work.push(source, record) if done is None else done
         contributing = work.contributing
         if contributing is not None and contributing != self._contributing:
             self._contributing = contributing
             self._report(TaskStatus(TaskState.RUNNING, contributing_time_range=contributing))
+        yield from self._send_each(out)
+
+    def _end(self, work: Work[Any], source: Sequence[str]) -> _Waits:
+        """A source is over: what was held back goes on, which may be work, too."""
+        out = work.end(source)
+        ticks = 0 if self._meter is None else self._meter.ticks(work.rows_in())
+        if ticks:
+            ticks *= self.worker.factor
+            yield from self._pause("work", ticks)
+            self.worked += ticks
         yield from self._send_each(out)
 
     def _maybe_fail(self, where: str, place: int) -> None:

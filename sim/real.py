@@ -109,6 +109,10 @@ class RealFragment:
         """See `Execution.contributing`."""
         return None if self._hidden else self._execution.contributing
 
+    def rows_in(self) -> dict[str, int]:
+        """See `Execution.rows_in`."""
+        return self._execution.rows_in()
+
     def wants(self, scan: Reading[RealRecord]) -> bool:
         """Whether its rows can change anything."""
         return self._execution.takes(self._sources[scan.name])

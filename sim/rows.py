@@ -8,7 +8,8 @@ job needs of either kind is `Record` and `Work`.
 
 from abc import ABC, abstractmethod
 from bisect import insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -92,7 +93,7 @@ class Work(Protocol[R]):
     """What a task does to rows.
 
     A source is given as its names: of one scan, or of the streams of one node, which are one input
-    to it.  Everything but `done` and `contributing` raises WorkFailed.
+    to it.  Everything but `done`, `contributing` and `rows_in` raises WorkFailed.
     """
 
     @property
@@ -106,6 +107,9 @@ class Work(Protocol[R]):
     @property
     def contributing(self) -> ContributingTimeRange | None:
         """Which times can still change what comes out, where the task is to report it."""
+
+    def rows_in(self) -> Mapping[str, int]:
+        """How many rows went into the nodes of each kind since this was asked last."""
 
     def wants(self, scan: Reading[R]) -> bool:
         """Whether its rows can change anything."""
@@ -273,6 +277,8 @@ class Fragment:
     ) -> None:
         self.scans: Final = scans
         nodes = list(task.fragment.preorder())
+        self._nodes = nodes
+        self._taken = 0
         limits = [node for node in nodes if isinstance(node, Limit) and not unlimited]
         self._skip = sum(node.skip for node in limits)
         self._left: int | None = min((node.fetch for node in limits), default=None)
@@ -293,12 +299,19 @@ class Fragment:
         """Whether nothing more can come out."""
         return self._left == 0 and not self._collects
 
+    def rows_in(self) -> dict[str, int]:
+        """Every batch counts once for each node: what a filter keeps is not made up."""
+        taken, self._taken = self._taken, 0
+        counts = Counter(node.kind for node in self._nodes)
+        return {kind: taken * count for kind, count in counts.items()}
+
     def wants(self, scan: Reading[Pieces]) -> bool:  # noqa: ARG002 - all alike
         """Whether more rows can change anything."""
         return not self.done
 
     def push(self, source: Sequence[str], record: Pieces) -> list[Pieces]:  # noqa: ARG002
         """Take a batch; gives what comes out at once."""
+        self._taken += record.rows
         if not self._collects:
             return self._limited(record)
         if self._top is not None and self._top.k:

@@ -43,6 +43,8 @@ class Cluster(Brief):
     control: Latency = Exponential(mean=200)  # a message between scheduler and worker
     data: Latency = Exponential(mean=400)  # a batch, and its acknowledgement
     work: Latency = Exponential(mean=300)  # a task at one batch
+    # Or rows per millisecond, by the kind of node: then a batch takes what it costs, see `costs`.
+    costs: tuple[tuple[str, int], ...] = ()
     notify: Latency = Constant(ticks=0)  # a state change on its way to the workflow's handler
     ack_timeout: int = 5_000_000  # until an assignment without an answer is taken back
     detect: int = 1_000_000  # until a connection that went silent counts as lost

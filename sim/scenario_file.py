@@ -154,7 +154,7 @@ def scenario_to_json(scenario: Scenario) -> dict[str, Json]:
     return {
         "format": FORMAT,
         **write_table(scenario, TOP),
-        "cluster": write_table(scenario.cluster, CLUSTER),
+        "cluster": _without_empty("costs", write_table(scenario.cluster, CLUSTER)),
         "workload": [
             {
                 **write_table(each, WORKLOAD),
@@ -166,6 +166,11 @@ def scenario_to_json(scenario: Scenario) -> dict[str, Json]:
         "fault": [write_table(each, FAULT) for each in scenario.faults],
         **({"data": write_table(scenario.data, DATA)} if scenario.data is not None else {}),
     }
+
+
+def _without_empty(name: str, table: dict[str, Json]) -> dict[str, Json]:
+    """A table without what is not there: earlier files, and what is made of them, stay the same."""
+    return {key: value for key, value in table.items() if value or key != name}
 
 
 def scenario_to_toml(scenario: Scenario, *, find_plan: FindPlan | None = None) -> str:

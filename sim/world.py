@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sim.choices import Choices
 from sim.clock import Clock
+from sim.costs import Costs
 from sim.faults import Faults
 from sim.rows import RowNames, Sections, oldest_first, row_names
 from sim.scenario import Fault, Scenario, Workload
@@ -51,6 +52,7 @@ class World:
         self.control: Final = cluster.control.table()
         self.data: Final = cluster.data.table()
         self.work: Final = cluster.work.table()
+        self.costs: Final = Costs(cluster.costs) if cluster.costs else None  # None: work is drawn
         self.notify: Final = cluster.notify.table()
         self.sections: Final = sections  # None: the rows are made up
         self.row_names: Final = RowNames(row_names if sections is None else row_digests)

@@ -89,11 +89,20 @@ def plain_cluster(trial: Trial) -> None:
         change = partial(_cluster, trial, each.name)
         if value == each.default or change(each.default):
             continue
-        if each.name in least:
+        if each.name == "costs":
+            _fewer_costs(trial)
+        elif each.name in least:
             lowest(value, least[each.name], change)
         elif not isinstance(value, int):
             _plainer(value, change)
             _two_delays(trial, each.name)
+
+
+def _fewer_costs(trial: Trial) -> None:
+    """Of as few kinds of nodes as will do."""
+    for kind, _ in trial.best.scenario.cluster.costs:
+        costs = trial.best.scenario.cluster.costs
+        _cluster(trial, "costs", tuple(each for each in costs if each[0] != kind))
 
 
 def _two_delays(trial: Trial, name: str) -> None:

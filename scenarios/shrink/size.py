@@ -101,7 +101,7 @@ def _weight(value: Any) -> int:
 def _amount(value: Any) -> int:
     if isinstance(value, Latency):
         return sum(value.table())
-    if isinstance(value, str):
+    if isinstance(value, str | tuple):
         return len(value)
     return abs(value) if isinstance(value, int) else 1
 

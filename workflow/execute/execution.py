@@ -23,7 +23,7 @@ section 0 of objects/1
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -76,6 +76,7 @@ class _Station:
     """An operator in its place."""
 
     work: Operator
+    kind: str  # of its node
     readers: list["_Station"] = field(default_factory=list)
     feeders: list["_Station"] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
@@ -86,20 +87,33 @@ class _Station:
 class Execution:
     """One fragment at work.
 
+    ``timer``, a clock of the host in any unit, lets `spent` tell where the time goes.
+
     Raises PlanError when it is made of a fragment that cannot execute: Join and PointersScan
     (``not-executable``), a wrong number of inputs (``arity``), what an operator refuses.  Raises
     ExecutionError later, for rows that it cannot work on; it is then over for good.
     """
 
-    def __init__(self, fragment: Plan, sources: Mapping[Node, Iterable[Stream]] | None = None):
+    def __init__(
+        self,
+        fragment: Plan,
+        sources: Mapping[Node, Iterable[Stream]] | None = None,
+        *,
+        timer: Callable[[], int] | None = None,
+    ) -> None:
         fragment.check_acyclic()
         self._fragment = fragment
         self._open: dict[Source, _Station] = {}  # in the order in which the nodes read them
         self._wanted: dict[Source, None] = {}
         self._failure: ExecutionError | None = None
+        self._timer = timer
+        self._rows_in: dict[str, int] = {}
+        self._spent: dict[str, int] = {}
         streams = {node: list(each) for node, each in (sources or {}).items()}
         root = fragment.root()
-        stations = {node: _Station(self._work(node, streams)) for node in fragment.preorder()}
+        stations = {
+            node: _Station(self._work(node, streams), node.kind) for node in fragment.preorder()
+        }
         for node, station in stations.items():
             for child in fragment.children(node):
                 _connect(stations[child], station)
@@ -144,6 +158,19 @@ class Execution:
         """
         return None if self._top is None else self._top.contributing
 
+    def rows_in(self) -> dict[str, int]:
+        """How many rows went into the nodes of each kind since this was asked last.
+
+        A target of a ScanSet is a DataObjScan, and its rows go into the set, too.
+        """
+        rows, self._rows_in = self._rows_in, {}
+        return rows
+
+    def spent(self) -> dict[str, int]:
+        """How long the nodes of each kind took since this was asked last, by the timer."""
+        spent, self._spent = self._spent, {}
+        return spent
+
     # What the host says.
 
     def push(self, source: Source, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
@@ -187,11 +214,7 @@ class Execution:
             station, rows = queue.popleft()
             if station.closed:
                 continue
-            try:
-                given = station.work.finish() if rows is None else station.work.push(rows)
-            except ExecutionError as error:
-                self._failure = error
-                raise
+            given = self._given(station, rows)
             for each in given:
                 if not each.count:
                     continue
@@ -207,6 +230,20 @@ class Execution:
             elif station.work.done:
                 queue.append((station, None))
         return out
+
+    def _given(self, station: _Station, rows: Rows | None) -> list[Rows]:
+        timer, kind = self._timer, station.kind
+        start = 0 if timer is None else timer()
+        if rows is not None:
+            self._rows_in[kind] = self._rows_in.get(kind, 0) + rows.count
+        try:
+            given = station.work.finish() if rows is None else station.work.push(rows)
+        except ExecutionError as error:
+            self._failure = error
+            raise
+        if timer is not None:
+            self._spent[kind] = self._spent.get(kind, 0) + timer() - start
+        return given
 
     def _close(self, station: _Station) -> None:
         """This one is done: what only it reads is not wanted any more."""
@@ -232,7 +269,7 @@ class Execution:
         elif isinstance(node, ScanSet):
             for index, target in enumerate(node.targets):
                 scan = self._target(node, target)
-                reader = _Station(ScanWork(scan, self._fragment.name(node)))
+                reader = _Station(ScanWork(scan, self._fragment.name(node)), scan.kind)
                 _connect(reader, station)
                 attached.append((ScanSource(node, index, scan), reader))
         for source, reader in attached:
