@@ -47,7 +47,7 @@ from scenarios.shelf import (
 from scenarios.wording import WIDTH
 from sim.choices import Seeded
 from sim.parts import SOUND
-from sim.scenario import Profile
+from sim.scenario import Profile, Scenario
 from workflow import GraphError, Identifiers, TaskGraph, partition, sprint
 from workflow.partition import attach_results
 from workflow.partition_json import partition_to_json
@@ -259,6 +259,11 @@ def demo_command(trace_file: str | None) -> None:
 @_MUTANT_OPTION
 @_DATA_OPTION
 @click.option(
+    "--measured",
+    is_flag=True,
+    help="With --data: measure first what the plans cost here, and let tasks take that long.",
+)
+@click.option(
     "--check-determinism",
     "compare",
     is_flag=True,
@@ -281,6 +286,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     profile: Profile | None,
     mutant: str | None,
     bucket: str,
+    measured: bool,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -291,6 +297,10 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     and with 3 if --check-determinism found a difference.  Over log lines, the answer is printed
     first.
     """
+    if measured and not bucket:
+        raise click.UsageError("--measured is for --data.")
+    if measured and compare:
+        raise click.UsageError("--measured and --check-determinism exclude each other.")
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
@@ -315,6 +325,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
         profile=profile,
         mutant=mutant,
         bucket=bucket,
+        measured=measured,
     )
 
 
@@ -354,15 +365,21 @@ def _run(
     profile: Profile | None = None,
     mutant: str | None = None,
     bucket: str = "",
+    measured: bool = False,
 ) -> None:
     scenario, name = load_target(target, seed=seed, bucket=bucket)
+    if measured:
+        scenario = _with_measured(scenario, bucket)
     parts = MUTANTS[mutant].parts if mutant else SOUND
     finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
     if trace_file is not None:
         _write(trace_file, saved_trace(finished))
     explained = None
     if finished.violations:
-        origin = Origin(target=target, seed=seed, profile=profile or "", mutant=mutant or "")
+        # Measured once more they would be other figures, and another run.
+        origin = Origin(
+            target="" if measured else target, seed=seed, profile=profile or "", mutant=mutant or ""
+        )
         explained = explain(finished.judged, parts=parts, origin=origin)
     answers = [] if scenario.data is None else _answers(finished)
     if as_json:
@@ -381,6 +398,15 @@ def _run(
             click.echo(line)
     if explained is not None:
         sys.exit(VIOLATED)
+
+
+def _with_measured(scenario: Scenario, bucket: str) -> Scenario:
+    from scenarios.data.costs import with_measured  # noqa: PLC0415 - heavy
+
+    scenario = with_measured(scenario, bucket)
+    figures = ", ".join(f"{kind} = {rate}" for kind, rate in scenario.cluster.costs)
+    click.echo(f"windtunnel: measured, for [cluster]: costs = {{ {figures} }}", err=True)
+    return scenario
 
 
 def _answers(finished: Run) -> list[list[dict[str, Any]]]:

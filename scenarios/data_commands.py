@@ -4,14 +4,17 @@ What they do is imported when they do it: the kernels of pyarrow take as long to
 of everything else, and the other commands do not need them.
 """
 
+import json
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from scenarios.inputs import InputError
+from scenarios.inputs import InputError, NamedPlan, is_there, load_plans
+from scenarios.shelf import load_plan, plan_names, unknown
 
 if TYPE_CHECKING:
     from scenarios.data.store import Stored
@@ -30,6 +33,12 @@ Examples:
 _MAKE_EXAMPLES = """\b
 Examples:
   windtunnel data make --rows 10000 --seed 7 --out bucket
+"""
+
+_COSTS_EXAMPLES = """\b
+Examples:
+  windtunnel data costs bucket >> my-scenario.toml
+  windtunnel data costs bucket --plan log-search --plan plan.json
 """
 
 _OUT_OPTION: Final = click.option(
@@ -196,6 +205,58 @@ def make_command(rows: int, seed: int, out: Path, sections: int) -> None:
             bar.update(1)
         stored = store.finish()
     _tell(stored, out, "made", 0)
+
+
+@data_commands.command("costs", epilog=_COSTS_EXAMPLES)
+@click.argument("place", metavar="BUCKET")
+@click.option(
+    "--plan",
+    "names",
+    multiple=True,
+    metavar="PLAN",
+    help="A plan of the library or a file of plans; may be repeated.  By default all plans of the"
+    " library that can run over a bucket.",
+)
+@click.option("--json", "as_json", is_flag=True, help="What was measured as one JSON object.")
+def costs_command(place: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Measure how many rows each kind of node takes in a millisecond, by running plans.
+
+    The table is of this machine, and goes under [cluster.costs] in a scenario's file.
+    """
+    from scenarios.data.costs import BATCH_ROWS, measure  # noqa: PLC0415
+
+    plans = [plan for name in names or plan_names() for plan in _plans_named(name)]
+    measured, refused = measure(plans, place)
+    for name, reason in refused.items():
+        if names:
+            raise InputError(name, reason)
+        click.echo(f"windtunnel: {name}: left out: {reason}", err=True)
+    if as_json:
+        nodes = {
+            each.kind: {"rows_per_ms": each.rate, "rows": each.rows, "ns": each.ns}
+            for each in measured
+        }
+        ran = [each.name for each in plans if each.name not in refused]
+        click.echo(json.dumps({"costs": nodes, "plans": ran, "batch_rows": BATCH_ROWS}))
+        return
+    ran_count = _count(len(plans) - len(refused), "plan")
+    click.echo("[cluster.costs]")
+    click.echo(f"# rows per millisecond, over {ran_count}, {BATCH_ROWS} rows in a batch")
+    for each in measured:
+        click.echo(f"{each.kind} = {each.rate}")
+
+
+def _plans_named(name: str) -> Iterator[NamedPlan]:
+    """A plan of the library, or those of a file.  Raises InputError."""
+    if not is_there(name):
+        if name not in plan_names():
+            raise unknown(name, "no file, and no plan of the library", plan_names())
+        yield load_plan(name)
+        return
+    for each in load_plans(name):
+        if not isinstance(each, NamedPlan):
+            raise InputError("", str(each.error))
+        yield each
 
 
 def _progress(label: str, length: int, *, step: int) -> AbstractContextManager[Any]:
