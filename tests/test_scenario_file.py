@@ -51,7 +51,17 @@ from workflow import (
     plan_from_text,
 )
 from workflow.expressions import parse_expression
-from workflow.plan import DataObjScan, Filter, Limit, Node, Parallelize, PointersScan, ScanSet, TopK
+from workflow.plan import (
+    NODE_KINDS,
+    DataObjScan,
+    Filter,
+    Limit,
+    Node,
+    Parallelize,
+    PointersScan,
+    ScanSet,
+    TopK,
+)
 
 FOLDER: Final = Path(__file__).parent / "data" / "scenarios"
 ALL_FIELDS: Final = (FOLDER / "all-fields.toml").read_text(encoding="utf-8")
@@ -102,6 +112,9 @@ CLUSTERS: Final = st.builds(
     control=LATENCIES,
     data=LATENCIES,
     work=LATENCIES,
+    costs=st.dictionaries(st.sampled_from([*NODE_KINDS]), st.integers(1, 10**9)).map(
+        lambda costs: tuple(costs.items())
+    ),
     notify=LATENCIES,
     ack_timeout=TICKS,
     detect=TICKS,
@@ -253,6 +266,7 @@ def test_a_file_with_all_that_there_is_can_be_read() -> None:
         control=Constant(50),
         data=Uniform(100, 300),
         work=Lognormal(400, 80),
+        costs=(("DataObjScan", 900), ("TopK", 10**9)),
         notify=Bimodal(1, 900, 10),
         ack_timeout=3_000_000,
         detect=2_000_000,
