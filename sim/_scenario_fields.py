@@ -400,7 +400,7 @@ CLUSTER: Final = _table(
         "work": (_LATENCY, "a task at one batch"),
         "costs": (
             _Costs(),
-            "or, by kind of node, rows per millisecond from 1 to 1_000_000_000: see Costs",
+            "or rows per millisecond (1 to 1_000_000_000) by kind of node, see Costs",
         ),
         "notify": (_LATENCY, "a state change on its way to the workflow's handler"),
         "ack_timeout": (_ONE_TICK, "until an assignment without an answer is taken back"),
