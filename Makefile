@@ -8,13 +8,16 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test bench edits mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test answers bench edits mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
 
 test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest, ARGS="-n 0" is one process
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+answers: venv  ## every answer of the reference under 200 schedules, a quarter of an hour; ARGS="--schedules 20" for less
+	@$(BIN)/python -m scenarios.answers $(ARGS)
 
 bench: venv  ## run the benchmarks, five minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)
