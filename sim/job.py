@@ -254,9 +254,9 @@ class Job:
             # Only once it is done is it known what it costs; what comes out waits until then.
             done = work.push(source, record)
             ticks = self._meter.ticks(work.rows_in())
-        ticks *= self.worker.factor
-        yield from self._pause("work", ticks)
-        self.worked += ticks
+        began = world.clock.tick
+        yield from self._pause("work", ticks * self.worker.factor)
+        self.worked += world.clock.tick - began  # slack included
         self._step += 1
         self.rows += record.rows
         self._maybe_fail(f"batch {self._step}", self._step)
