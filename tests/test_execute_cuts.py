@@ -28,6 +28,7 @@ from workflow.plan import (
 TIME = "timestamp_ns.builtin.timestamp"
 VALUE = "float64.generated.value"
 POD = parse_column("ambiguous.pod")
+CALLED_VALUE = parse_column("ambiguous.value")
 
 
 def expand(text: str) -> Projection:
@@ -57,6 +58,8 @@ ONE_BATCH: Final[dict[str, Sequence[Node]]] = {
     "largest": [TopK(k=2, sort_by=parse_column("generated.value"))],
     "by a label": [TopK(k=3, sort_by=POD, nulls_first=True)],
     "everything": [TopK(), *PARSED],
+    "by what is called value": [TopK(k=3, sort_by=CALLED_VALUE), *PARSED],
+    "count of what is called value": [over_time("count", group_by=(CALLED_VALUE,))],
     "a part of the newest": [Limit(skip=1, fetch=2), TopK(k=4)],
     "count": [over_time("count", group_by=(POD,))],
     "sum": [over_time("sum", without=True)],
@@ -89,6 +92,10 @@ MANY_BATCHES: Final[dict[str, Sequence[Node]]] = {
         expand('PARSE_REGEXP(builtin.message, "(?P<k>.)=(?P<v>.*)")'),
     ],
     "casts": [where("GTE(generated.value, 0)"), expand("CAST_DURATION(parsed.a)"), *PARSED],
+    "called value": [where('NEQ(ambiguous.value, "")')],
+    "a cast of what is called value": [expand("CAST_FLOAT(ambiguous.value)")],
+    "called as the time": [where('LT(ambiguous.timestamp, "y")')],
+    "dropped": [Projection(expressions=(CALLED_VALUE,), all=True, drop=True)],
     "kept": [Projection(expressions=(POD, parse_column("builtin.timestamp")))],
 }
 
@@ -103,6 +110,8 @@ a_row: Final = st.fixed_dictionaries(
         ),
         "utf8.label.pod": texts,
         "utf8.label.app": texts,
+        "utf8.label.value": texts,
+        "utf8.metadata.timestamp": texts,
         "utf8.metadata.pod": texts,
         "utf8.parsed.pod": texts,
         "utf8.parsed.a": texts,

@@ -76,7 +76,14 @@ def test_ambiguous_reads_the_first_kind_that_has_a_value_in_each_row() -> None:
 def test_a_label_called_value_is_read_beside_the_number_called_value() -> None:
     row = {VALUE: 1.0, "utf8.label.value": "low"}
     assert kept('EQ(ambiguous.value, "low")', row) == [row]
-    assert kept("EQ(ambiguous.value, 1)", {VALUE: 1.0}) == [{VALUE: 1.0}]
+    assert kept('EQ(ambiguous.value, "")', {VALUE: 1.0}) == [{VALUE: 1.0}]
+
+
+@pytest.mark.parametrize("others", [[], [{VALUE: 1.0, "utf8.label.value": "low"}]])
+def test_what_a_column_is_does_not_depend_on_other_rows(others: list[Row]) -> None:
+    for predicate in ("EQ(ambiguous.value, 1)", "GT(ambiguous.timestamp, 1970-01-01T00:00:00Z)"):
+        with pytest.raises(ExecutionError, match="got a text and a (number|time)"):
+            kept(predicate, {VALUE: 1.0, TIME: 1}, *others)
 
 
 def test_and_or_xor_not_see_no_nulls() -> None:

@@ -24,6 +24,7 @@ from properties.oracle.rows import (
     Section,
     Value,
     called,
+    found,
     kind_and_name,
     pick,
     stored_rows,
@@ -221,7 +222,7 @@ def _parse(call: Call, rows: Sequence[Row], where: str) -> list[Row]:
     lines = evaluate(source, rows, where)
     if call.operator == "PARSE_REGEXP" and len(values) == 1 and isinstance(values[0], str):
         groups = parse_regexp(lines, values[0])
-        found: list[Mapping[str, str]] = (
+        parsed: list[Mapping[str, str]] = (
             [{ERROR: "RegexpParseErr"}] * len(rows)
             if groups is None
             else [{text_column("parsed", name): text for name, text in g.items()} for g in groups]
@@ -230,13 +231,13 @@ def _parse(call: Call, rows: Sequence[Row], where: str) -> list[Row]:
         keys, _, keep_empty = values  # strict makes no difference: an error leaves no pairs
         if keys is not None and not isinstance(keys, tuple):
             raise CannotAnswer("types", where, f"got {keys!r}, expected a list of keys")
-        found = [_pairs(call.operator, line, keys or (), keep_empty is True) for line in lines]
+        parsed = [_pairs(call.operator, line, keys or (), keep_empty is True) for line in lines]
     else:
         raise CannotAnswer("unsupported", where, f"{call} is not executed here")
     # What is found replaces what an earlier parser found, but the first error of a row stays.
     return [
         {**row, **pairs, **({ERROR: row[ERROR]} if ERROR in row else {})}
-        for pairs, row in zip(found, rows, strict=True)
+        for pairs, row in zip(parsed, rows, strict=True)
     ]
 
 
@@ -265,10 +266,8 @@ def _without_collisions(node: Compat, row: Row) -> Row:
 
 
 def _sort_key(node: TopK) -> Callable[[Row], Key]:
-    names = called(node.sort_by)
-
     def key(row: Row) -> Key:
-        value = next((row[name] for name in names if name in row), None)
+        value = found(row, node.sort_by)
         if value is None:
             return (0 if node.nulls_first else 2,)
         if isinstance(value, str):
@@ -310,15 +309,15 @@ def _aggregate(
 
 def _series(node: RangeAggregation | VectorAggregation, row: Row, where: str) -> Series:
     if not node.without:
-        found = {}
+        series = {}
         for column in node.group_by:
             value = pick(row, column)
             if not isinstance(value, str):
                 raise CannotAnswer("types", where, f"grouping by {column}, which is no text")
-            found[text_column(column.type.value, column.name)] = value
+            series[text_column(column.type.value, column.name)] = value
     else:
         left_out = [column.name for column in node.group_by]
-        found = {
+        series = {
             name: value
             for name, value in row.items()
             if isinstance(value, str)
@@ -326,7 +325,7 @@ def _series(node: RangeAggregation | VectorAggregation, row: Row, where: str) ->
             and kind_and_name(name)[1] not in left_out
         }
     # No value and the empty text are the same group.
-    return tuple(sorted((name, value) for name, value in found.items() if value))
+    return tuple(sorted((name, value) for name, value in series.items() if value))
 
 
 def _instants(node: RangeAggregation | VectorAggregation, time: int, where: str) -> Iterable[int]:

@@ -29,6 +29,7 @@ __all__ = [
     "Row",
     "Section",
     "called",
+    "found",
     "kind_and_name",
     "pick",
     "stored_rows",
@@ -43,6 +44,7 @@ TIMESTAMP: Final = "timestamp_ns.builtin.timestamp"
 MESSAGE: Final = "utf8.builtin.message"
 VALUE: Final = "float64.generated.value"
 ERROR: Final = "utf8.generated.__error__"
+_NO_TEXTS: Final = (TIMESTAMP, VALUE)
 
 # Of columns of one name the first that a row has (semantics 11.7).
 _PRIORITY: Final = ("generated", "parsed", "metadata", "label", "ambiguous", "builtin")
@@ -94,13 +96,24 @@ def _full_name(kind: str, name: str) -> str:
     return text_column(kind, name)
 
 
-def pick(row: Row, column: Column) -> Value | None:
-    """What `row` has in `column`; None for a missing time or number."""
-    names = called(column)
-    for name in names:
-        if name in row:
+def found(row: Row, column: Column) -> Value | None:
+    """What `row` has in `column`, if anything.
+
+    An ambiguous column is a text, whatever else the row has under that name: else what it is
+    would differ from row to row.
+    """
+    for name in called(column):
+        if name in row and (name not in _NO_TEXTS or column.type is not ColumnType.AMBIGUOUS):
             return row[name]
-    return None if names[0] in (TIMESTAMP, VALUE) and len(names) == 1 else ""
+    return None
+
+
+def pick(row: Row, column: Column) -> Value | None:
+    """What `row` has in `column`; None for a missing time or number, "" for a missing text."""
+    value = found(row, column)
+    if value is None and called(column) not in ((TIMESTAMP,), (VALUE,)):
+        return ""
+    return value
 
 
 def stored_rows(section: Section, where: str) -> Iterator[tuple[int, Row]]:

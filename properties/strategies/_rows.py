@@ -60,6 +60,7 @@ _TEXTS: Final = _named(
     "parsed.level",
     "builtin.message",
     "generated.__error__",
+    "ambiguous.value",
     "ambiguous.nowhere",
 )
 _columns: Final = st.lists(st.sampled_from(_TEXTS), min_size=1, max_size=2).map(tuple)
@@ -75,6 +76,8 @@ _ATOMS: Final = tuple(
             "EQ(ambiguous.pod, label.pod)",
             'GT(metadata.pod, "p0")',
             'LTE(parsed.level, "info")',
+            'NEQ(ambiguous.value, "1")',
+            'EQ(ambiguous.timestamp, "")',
             'MATCH_STR(builtin.message, "=")',
             'NOT_MATCH_STR(ambiguous.app, "o")',
             'MATCH_RE(ambiguous.pod, "^p[01]$|^$")',
@@ -327,6 +330,7 @@ _metadata: Final = st.fixed_dictionaries(
     {},
     optional={
         "pod": _texts,
+        "value": st.sampled_from((None, "1", "")),
         "n": st.sampled_from((None, "1", "0x1p-2", "x", "")),
         "trace": st.sampled_from((None, "level=info pod=p3", "")),
     },

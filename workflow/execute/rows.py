@@ -146,14 +146,14 @@ class Rows:
     def read(self, column: Column) -> pa.Array | None:
         """A column's values, null where there is none; None if there is no such column.
 
-        Of several that `ambiguous` may mean only texts are read, if there are any: what a
-        column is must not depend on which others a batch happens to have.
+        Of those that `ambiguous` may mean only texts are read, row by row the first that there
+        is.  A value or a time has one name only: what a column is must not depend on which others
+        a batch happens to have.
         """
         found = [self.columns[name] for name in self.named(column)]
-        texts = [each for each in found if pa.types.is_string(each.type)]
-        if len(texts) > 1:
-            return pc.coalesce(*texts)
-        return texts[0] if texts else found[0] if found else None
+        if column.type is ColumnType.AMBIGUOUS:
+            found = [each for each in found if pa.types.is_string(each.type)]
+        return pc.coalesce(*found) if len(found) > 1 else found[0] if found else None
 
     def text(self, column: Column) -> pa.Array:
         """A text column, the empty text where there is no value or no text column."""
