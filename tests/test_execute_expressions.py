@@ -82,7 +82,7 @@ def test_a_label_called_value_is_read_beside_the_number_called_value() -> None:
 @pytest.mark.parametrize("others", [[], [{VALUE: 1.0, "utf8.label.value": "low"}]])
 def test_what_a_column_is_does_not_depend_on_other_rows(others: list[Row]) -> None:
     for predicate in ("EQ(ambiguous.value, 1)", "GT(ambiguous.timestamp, 1970-01-01T00:00:00Z)"):
-        with pytest.raises(ExecutionError, match="got a text and a (number|time)"):
+        with pytest.raises(ExecutionError, match=r"got a text and a (number|time)"):
             kept(predicate, {VALUE: 1.0, TIME: 1}, *others)
 
 

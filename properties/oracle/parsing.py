@@ -32,6 +32,7 @@ _ESCAPES: Final = {
     "t": "\t",
 }
 _UNKNOWN: Final = "\ufffd"
+_DEEPEST: Final = 256  # JSON values inside of one another: beyond, a line is none
 
 
 class ParseError(ValueError):
@@ -150,6 +151,8 @@ _JSON: Final = json.JSONDecoder(
 
 def parse_json(line: str) -> Pairs:
     """The pairs of an object, nested keys joined with ``_``.  Raises ParseError for no object."""
+    if _depth(line) > _DEEPEST:
+        raise ParseError("JSONParserErr")
     try:
         value: Any = _JSON.decode(line)
     except (ValueError, RecursionError):
@@ -161,6 +164,26 @@ def parse_json(line: str) -> Pairs:
         if name:
             found.setdefault(name, text)
     return found
+
+
+def _depth(line: str) -> int:
+    """How many objects and lists stand inside of one another, if the line is JSON."""
+    depth = deepest = at = 0
+    in_text = False
+    while at < len(line):
+        letter = line[at]
+        if in_text:
+            at += letter == "\\"
+            in_text = letter != '"'
+        elif letter == '"':
+            in_text = True
+        elif letter in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in "}]":
+            depth -= 1
+        at += 1
+    return deepest
 
 
 def _json_pairs(value: _Object, above: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -219,8 +242,8 @@ def _class_end(pattern: str, start: int) -> int:
     at = start + 2 if pattern.startswith("[^", start) else start + 1
     first = at
     while at < len(pattern):
-        if pattern.startswith("[:", at) and ":]" in pattern[at:]:
-            at = pattern.index(":]", at) + 2
+        if pattern.startswith("[:", at) and ":]" in pattern[at + 2 :]:
+            at = pattern.index(":]", at + 2) + 2
         elif pattern[at] == "\\":
             at += 2
         elif pattern[at] == "]" and at > first:

@@ -37,7 +37,18 @@ __all__ = [
 
 _Pair = tuple[str, str]
 
-_BLANKS: Final = dict.fromkeys(range(ord(" ")), " ")
+_DEEPEST: Final = 256  # values inside of one another, in JSON
+_UNKNOWN: Final = "\ufffd"
+_BLANK: Final = re.compile(r"[\x00-\x20]")
+_NO_BLANK: Final = re.compile(r"[^\x00-\x20]")
+_QUOTED: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
+_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}]', re.DOTALL)
+# What may be in a pattern: a quotation, an escape, a class of letters, a group without a name.
+_PIECE: Final = re.compile(
+    r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:.*?:\]|\\.|[^\]])*\]?|\((?!\?)", re.DOTALL
+)
 _WORD: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
@@ -144,17 +155,16 @@ def logfmt_pairs(line: str) -> list[_Pair]:
     if _PLAIN_LINE.fullmatch(line):
         return [(clean_key(key), quoted or bare) for key, quoted, bare in _PLAIN_PAIR(line)]
     pairs: list[_Pair] = []
-    blank = line.translate(_BLANKS)  # where white space is a space, and all else in its place
-    place, end = 0, len(line)
-    while True:
-        place = end - len(blank[place:].lstrip(" "))
-        if place >= end:
-            return pairs
-        stop = blank.find(" ", place)
-        word = line[place : stop if stop >= 0 else end]
+    begin = _NO_BLANK.search(line)
+    while begin is not None:
+        place = begin.start()
+        stop = _BLANK.search(line, place)
+        word = line[place : stop.start() if stop else len(line)]
         key, equal, value = word.partition("=")
         if not key or '"' in key:
             raise _unexpected(word, '"' if key else "=", place)
+        if _UNKNOWN in key:
+            raise _unexpected(word, _UNKNOWN, place)
         if value.startswith('"'):
             value, place = _quoted(line, place + len(key) + 1)
         elif "=" in value or '"' in value:
@@ -164,6 +174,8 @@ def logfmt_pairs(line: str) -> list[_Pair]:
         else:
             place += len(word)
         pairs.append((clean_key(key), value))
+        begin = _NO_BLANK.search(line, place)
+    return pairs
 
 
 def _unexpected(text: str, character: str, place: int) -> _BadLineError:
@@ -171,22 +183,19 @@ def _unexpected(text: str, character: str, place: int) -> _BadLineError:
 
 
 def _quoted(line: str, start: int) -> tuple[str, int]:
-    place = start + 1
-    while True:
-        place = line.find('"', place)
-        if place < 0:
-            raise _BadLineError(f"the quote at {start + 1} does not end")
-        slashes = place - len(line[start + 1 : place].rstrip("\\")) - start - 1
-        place += 1
-        if slashes % 2 == 0:
-            break
-    text = line[start:place]
+    """The text whose quote opens at `start`, and where it is over."""
+    found = _QUOTED.match(line, start)
+    if found is None:
+        raise _BadLineError(f"the quote at {start + 1} does not end")
+    text = found[0]
     if "\\" not in text:
-        return text[1:-1], place
+        return text[1:-1], found.end()
     try:
-        return _sound(json.loads(text.replace("\\'", "'"), strict=False)), place
+        # JSON has one escape less.  With an escape there may be no control character, as in JSON.
+        value = json.loads(_ESCAPE.sub(lambda each: "'" if each[1] == "'" else each[0], text))
     except ValueError:
         raise _BadLineError(f"a bad escape in the quote at {start + 1}") from None
+    return _HALF_PAIR.sub(_UNKNOWN, value), found.end()
 
 
 # JSON
@@ -195,8 +204,11 @@ def _quoted(line: str, start: int) -> tuple[str, int]:
 def json_pairs(line: str) -> list[_Pair]:
     """Keys and texts of a JSON object, nested keys joined by ``_``.  Raises an error for others.
 
-    Numbers and truths keep their spelling; lists and nulls are left out.
+    Numbers and truths keep their spelling; lists and nulls are left out.  A text with half a
+    surrogate pair, which is no text, is empty, and U+FFFD becomes a space.
     """
+    if _too_deep(line):  # where the parser itself would give up depends on who called it
+        raise _BadLineError(f"more than {_DEEPEST} values inside of one another")
     try:
         value = _JSON.decode(line)
     except (ValueError, RecursionError) as error:
@@ -216,7 +228,7 @@ def json_pairs(line: str) -> list[_Pair]:
             if isinstance(each, bool):
                 pairs.append((name, "true" if each else "false"))
             elif isinstance(each, str):
-                pairs.append((name, _sound(each)))
+                pairs.append((name, "" if _HALF_PAIR.search(each) else each.replace(_UNKNOWN, " ")))
         else:
             stack.pop()
     return pairs
@@ -238,13 +250,15 @@ _JSON: Final = json.JSONDecoder(
 )
 
 
-def _sound(text: str) -> str:
-    """Half of a surrogate pair is no text: a space stands for it."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "".join(" " if "\ud800" <= each <= "\udfff" else each for each in text)
-    return text
+def _too_deep(line: str) -> bool:
+    if line.count("{") + line.count("[") <= _DEEPEST:
+        return False
+    depth = 0
+    for found in _BRACKETS.finditer(line):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 # regular expressions
@@ -278,36 +292,7 @@ def _named_groups_only(pattern: str) -> str:
 
     The kernel refuses a pattern with unnamed groups.
     """
-    parts: list[str] = []
-    place = 0
-    in_class = False
-    while place < len(pattern):
-        char = pattern[place]
-        if pattern.startswith("\\Q", place):
-            end = pattern.find("\\E", place)
-            end = len(pattern) if end < 0 else end + 2
-            parts.append(pattern[place:end])
-            place = end
-            continue
-        if char == "\\":
-            parts.append(pattern[place : place + 2])
-            place += 2
-            continue
-        if in_class:
-            in_class = char != "]"
-        elif char == "[":
-            in_class = True
-            # A bracket that comes first, also after a ^, stands for itself.
-            length = 2 if pattern.startswith("[^", place) else 1
-            length += pattern.startswith("]", place + length)
-            parts.append(pattern[place : place + length])
-            place += length
-            continue
-        parts.append(char)
-        if char == "(" and not in_class and not pattern.startswith("?", place + 1):
-            parts.append("?:")
-        place += 1
-    return "".join(parts)
+    return _PIECE.sub(lambda piece: "(?:" if piece[0] == "(" else piece[0], pattern)
 
 
 PARSERS: Final[dict[str, Callable[[Parser, pa.Array], Parsed]]] = {
