@@ -135,6 +135,16 @@ def test_a_wrong_number_of_inputs_is_refused(node: Node) -> None:
         Execution(plan_of({Batching(): []}))
 
 
+@pytest.mark.parametrize("over", [Batching(batch_size=2), Filter(), TopK(k=1), Merge()])
+def test_above_a_parallelize_of_no_target_a_task_has_an_empty_answer(over: Node) -> None:
+    top, below = Limit(fetch=3), Parallelize()
+    plan = plan_of({top: [over], over: [below], below: [ScanSet()]})
+    *_, lowest = partition(plan)
+    assert list(lowest.source_streams()) == []
+    for execution in (Execution.of(lowest), Execution(plan)):
+        assert (execution.wants(), execution.done) == ([], True)
+
+
 def test_all_streams_of_a_node_are_one_input() -> None:
     node = Filter()
     sources = streams(3)

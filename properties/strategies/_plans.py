@@ -202,11 +202,8 @@ class _Builder:
             makers += [self._merge] * 2
         node = makers[draw(st.integers(0, len(makers) - 1))](depth, shards)
         for each in reversed(over):
-            node = self._above(each, node)
+            node = above(self.plan, each, node)
         return node
-
-    def _above(self, node: Node, below: Node) -> Node:
-        return above(self.plan, node, below)
 
     def _operators(self, _shards: _Shards | None) -> SearchStrategy[list[Node]]:
         return _few_operators
@@ -292,13 +289,6 @@ class _ExecutableBuilder(_Builder):
 
     def _target(self) -> DataObjScan:
         return self._draw(_rows.scanned())
-
-    def _above(self, node: Node, below: Node) -> Node:
-        if isinstance(node, Batching) and isinstance(below, Parallelize):
-            scans = [each for each in self.plan.walk(below) if isinstance(each, ScanSet)]
-            if not all(each.targets for each in scans):  # a task that reads nothing: it fails
-                return below
-        return above(self.plan, node, below)
 
     def _parallelize(self, depth: int, _shards: _Shards | None) -> Node:
         if self._draw(_seldom):  # a branch that is one task

@@ -85,7 +85,7 @@ class _Station:
 
 
 class Execution:
-    """One fragment at work.
+    """One fragment at work: a task's with its `sources`, or a whole plan.
 
     ``timer``, a clock of the host in any unit, lets `spent` tell where the time goes.
 
@@ -103,6 +103,7 @@ class Execution:
     ) -> None:
         fragment.check_acyclic()
         self._fragment = fragment
+        self._of_task = sources is not None
         self._open: dict[Source, _Station] = {}  # in the order in which the nodes read them
         self._wanted: dict[Source, None] = {}
         self._failure: ExecutionError | None = None
@@ -298,7 +299,8 @@ class Execution:
             raise PlanError("arity", where, f"got {inputs} inputs, expected a leaf")
         if isinstance(node, _ONE_INPUT) and inputs > 1:
             raise PlanError("arity", where, f"got {inputs} inputs, expected 1")
-        if isinstance(node, Batching) and not inputs:
+        # In a task it may have stood above a Parallelize of no target, of which nothing is left.
+        if isinstance(node, Batching) and not inputs and not self._of_task:
             raise PlanError("arity", where, "got no input, expected 1")
         return _operator(node, where)
 
