@@ -139,7 +139,7 @@ def test_a_wrong_number_of_inputs_is_refused(node: Node) -> None:
 def test_above_a_parallelize_of_no_target_a_task_has_an_empty_answer(over: Node) -> None:
     top, below = Limit(fetch=3), Parallelize()
     plan = plan_of({top: [over], over: [below], below: [ScanSet()]})
-    *_, lowest = partition(plan)
+    [lowest] = partition(plan).leaves()
     assert list(lowest.source_streams()) == []
     for execution in (Execution.of(lowest), Execution(plan)):
         assert (execution.wants(), execution.done) == ([], True)
