@@ -83,7 +83,8 @@ _DATA_OPTION: Final = click.option(
     "bucket",
     metavar="BUCKET",
     default="",
-    help="Run over the log lines of this bucket instead of rows that are made up.",
+    help="Run over the log lines of this bucket instead of rows that are made up.  A plan that"
+    " reads sections of it stays as it is, any other is bound to all of them.",
 )
 _MUTANT_OPTION: Final = click.option(
     "--mutant",
@@ -264,6 +265,12 @@ def demo_command(trace_file: str | None) -> None:
     help="With --data: measure first what the plans cost here, and let tasks take that long.",
 )
 @click.option(
+    "--rebind",
+    "anew",
+    is_flag=True,
+    help="With --data: let every plan read the whole bucket, whatever it says.",
+)
+@click.option(
     "--check-determinism",
     "compare",
     is_flag=True,
@@ -287,6 +294,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     mutant: str | None,
     bucket: str,
     measured: bool,
+    anew: bool,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -297,10 +305,11 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     and with 3 if --check-determinism found a difference.  Over log lines, the answer is printed
     first.
     """
-    if measured and not bucket:
-        raise click.UsageError("--measured is for --data.")
-    if measured and compare:
-        raise click.UsageError("--measured and --check-determinism exclude each other.")
+    for option, given in (("--measured", measured), ("--rebind", anew)):
+        if given and not bucket:
+            raise click.UsageError(f"{option} is for --data.")
+        if given and compare:
+            raise click.UsageError(f"{option} and --check-determinism exclude each other.")
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
@@ -326,6 +335,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
         mutant=mutant,
         bucket=bucket,
         measured=measured,
+        anew=anew,
     )
 
 
@@ -366,8 +376,9 @@ def _run(
     mutant: str | None = None,
     bucket: str = "",
     measured: bool = False,
+    anew: bool = False,
 ) -> None:
-    scenario, name = load_target(target, seed=seed, bucket=bucket)
+    scenario, name = load_target(target, seed=seed, bucket=bucket, anew=anew)
     if measured:
         scenario = _with_measured(scenario, bucket)
     parts = MUTANTS[mutant].parts if mutant else SOUND

@@ -88,11 +88,13 @@ class Run:
         return pack(what, digest=self.outcome.digest)
 
 
-def load_target(target: str, *, seed: int = 0, bucket: str = "") -> tuple[Scenario, str]:
+def load_target(
+    target: str, *, seed: int = 0, bucket: str = "", anew: bool = False
+) -> tuple[Scenario, str]:
     """A scenario file, a library scenario, or a plan; and its library name, if it has one.
 
-    `RANDOM` is a scenario made up from the seed.  With a `bucket` it runs over that, and then has
-    no name.  Raises InputError.
+    `RANDOM` is a scenario made up from the seed.  With a `bucket` it runs over that, bound `anew`
+    or as its plans say, and then has no name.  Raises InputError.
     """
     scenario, name = _load_target(target, seed)
     data = Data(bucket=bucket) if bucket else scenario.data
@@ -100,7 +102,7 @@ def load_target(target: str, *, seed: int = 0, bucket: str = "") -> tuple[Scenar
         return scenario, name
     from scenarios.data.running import over  # noqa: PLC0415 - heavy
 
-    return over(scenario, data), ""
+    return over(scenario, data, anew=anew), ""
 
 
 def _load_target(target: str, seed: int) -> tuple[Scenario, str]:

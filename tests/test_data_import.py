@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from stored import stored, vector_cases, vector_lines
 
 from properties.oracle import Answer, answer, same_answer
 from scenarios.cli import cli
-from scenarios.data import BadLine, Limits, Line, Store, rebind
+from scenarios.data import BadLine, Limits, Line, Store, bind, rebind
 from scenarios.data.lines import LogfmtReader, TextReader, json_line
 from scenarios.data.source import numbered_lines
 from scenarios.inputs import InputError
-from workflow import Plan, PlanError, plan_from_json
+from workflow import Plan, PlanError, partition, plan_from_json
+from workflow.expressions import parse_column, parse_expression
 from workflow.objects import Bucket
-from workflow.plan import DataObjScan, Limit, PointersScan, ScanSet, TopK
-from workflow.times import Timestamp
+from workflow.plan import DataObjScan, Limit, Parallelize, PointersScan, ScanSet, TopK
+from workflow.times import TimeRange, Timestamp
 
 INPUT = Path(__file__).parent / "data" / "input.jsonl"
 
@@ -119,6 +121,82 @@ def test_a_plan_that_wants_the_oldest_rows_reads_the_oldest_section_first(tmp_pa
         [scan] = rebind(plan, Bucket(tmp_path / "out").sections()).leaves()
         assert isinstance(scan, ScanSet)
         assert "".join(t.location[-1] for t in scan.targets) == order
+
+
+def bound_to(tmp_path: Path, *scans: DataObjScan, lone: bool = False) -> tuple[Plan, Plan]:
+    """A plan over these scans, and what it is in a bucket of two streams in two sections."""
+    lines = [line(n, object=n, stream_id=n, labels={"app": f"a{n}"}) for n in (1, 2)]
+    imported(tmp_path, *lines)
+    plan, top = Plan(), Limit(fetch=9)
+    plan.add(top)
+    for node in scans if lone else (ScanSet(scans),):
+        plan.add_edge(top, plan.add(node))
+    return plan, bind(plan, Bucket(tmp_path / "out").sections())
+
+
+def own(number: int, **fields: Any) -> DataObjScan:
+    return DataObjScan(location=f"objects/{number}", **fields)
+
+
+@pytest.mark.parametrize("ids", [None, (), (1,)])
+@pytest.mark.parametrize("lone", [True, False])
+def test_a_plan_of_the_bucket_keeps_what_it_says(
+    tmp_path: Path, ids: tuple[int, ...] | None, lone: bool
+) -> None:
+    plan, bound = bound_to(tmp_path, own(1, stream_ids=ids), lone=lone)
+    assert bound is plan
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        own(7),
+        own(1, section=1),
+        own(1, stream_ids=(1, 5)),
+        own(1, max_time_range=TimeRange(Timestamp(2**60), None)),
+        own(1, max_time_range=TimeRange(None, Timestamp(-5))),
+    ],
+)
+def test_a_plan_from_elsewhere_is_bound_anew(tmp_path: Path, foreign: DataObjScan) -> None:
+    _, bound = bound_to(tmp_path, foreign)
+    [scans] = bound.leaves()
+    assert isinstance(scans, ScanSet)
+    assert [(each.location, each.stream_ids) for each in scans.targets] == [  # type: ignore[union-attr]
+        ("objects/2", (2,)),
+        ("objects/1", (1,)),
+    ]
+
+
+@pytest.mark.parametrize("lone", [True, False])
+def test_a_plan_of_which_a_part_is_missing_is_refused_with_that_part(
+    tmp_path: Path, lone: bool
+) -> None:
+    with pytest.raises(PlanError) as refused:
+        bound_to(tmp_path, own(2), own(7, section=3), lone=lone)
+    assert refused.value.rule == "rebind"
+    assert "got section 3 of objects/7, which the bucket does not have" in str(refused.value)
+    assert "section 0 of objects/2 is there" in str(refused.value)
+    assert "--rebind" in str(refused.value)
+
+
+def test_a_lone_scan_is_bound_to_all_sections_in_one_task(tmp_path: Path) -> None:
+    app, odd = parse_column("label.app"), parse_expression('NEQ(label.app, "a2")')
+    _, bound = bound_to(tmp_path, own(7, projections=(app,), predicates=(odd,)), lone=True)
+    assert len(partition(bound)) == 1
+    assert len(list(bound.leaves())) == 2
+    found = answer(bound, Bucket(tmp_path / "out").load())
+    assert found.to_json() == [{"utf8.label.app": "a1"}]
+
+
+def test_a_lone_scan_below_a_parallelize_stays_one_task(tmp_path: Path) -> None:
+    imported(tmp_path, *(line(n, object=n) for n in (1, 2, 3)))
+    plan = Plan()
+    nodes = [plan.add(node) for node in (TopK(k=9), Parallelize(), TopK(k=2), own(9))]
+    for parent, child in pairwise(nodes):
+        plan.add_edge(parent, child)
+    bound = bind(plan, Bucket(tmp_path / "out").sections())
+    assert len(partition(bound)) == len(partition(plan)) == 2
+    assert len(answer(bound, Bucket(tmp_path / "out").load()).rows) == 2
 
 
 def test_a_set_of_index_objects_is_not_bound_to_data() -> None:

@@ -17,6 +17,7 @@ from properties.monitors import MONITORS, judge_trace
 from properties.mutants import MUTANTS
 from properties.oracle import Answer, same_answer
 from scenarios.cli import cli
+from scenarios.inputs import InputError
 from scenarios.well_formed import check_events
 from sim.choices import Seeded
 from sim.job import Job
@@ -25,8 +26,8 @@ from sim.real import Held, RealRecord
 from sim.rows import Record
 from sim.scenario import Client, Cluster, Fault, Scenario, Workload
 from sim.simulate import simulate
-from workflow import Options, Plan, plan_from_json
-from workflow.plan import DataObjScan
+from workflow import Options, Plan, plan_from_json, plan_to_json
+from workflow.plan import DataObjScan, ScanSet
 
 CASES = {case["query"]: case for case in vector_cases()}
 LOGS = '{app="shop"}'
@@ -293,6 +294,38 @@ def test_the_command_prints_a_table_and_how_to_see_it_again(bucket: Path, tmp_pa
     assert lines.index("") == 61  # a head and sixty rows
     assert "2025-01-01T00:" in lines[1]
     assert "replay     windtunnel replay z" in lines[-1]
+
+
+def test_the_command_reads_what_a_plan_of_the_bucket_says_and_with_rebind_everything(
+    bucket: Path, tmp_path: Path
+) -> None:
+    plan = Plan()
+    plan.add(DataObjScan(location="objects/0", stream_ids=(2,)))
+    place = tmp_path / "plan.json"
+    place.write_text(json.dumps(plan_to_json(plan)), encoding="utf-8")
+    wanted = [line for line in vector_lines() if (line["object"], line["stream_id"]) == (0, 2)]
+    for words, count in ((), len(wanted)), (("--rebind",), 960):
+        result = windtunnel("run", place, "--data", bucket, "--json", *words)
+        assert result.exit_code == 0, result.output
+        [workload] = json.loads(result.stdout)["workloads"]
+        assert len(workload["answer"]) == count
+    assert 0 < len(wanted) < 960
+
+
+def test_the_command_refuses_a_plan_of_which_a_part_is_missing(
+    bucket: Path, tmp_path: Path
+) -> None:
+    plan = Plan()
+    places = ("objects/0", "objects/99")
+    plan.add(ScanSet(tuple(DataObjScan(location=place) for place in places)))
+    place = tmp_path / "plan.json"
+    place.write_text(json.dumps(plan_to_json(plan)), encoding="utf-8")
+    result = windtunnel("run", place, "--data", bucket)
+    assert isinstance(result.exception, InputError)
+    assert "section 0 of objects/99, which the bucket does not have" in str(result.exception)
+    assert windtunnel("run", place, "--data", bucket, "--rebind").exit_code == 0
+    alone = windtunnel("run", place, "--rebind")
+    assert (alone.exit_code, "--rebind is for --data" in alone.output) == (2, True)
 
 
 def test_the_command_tells_a_wrong_answer(bucket: Path, tmp_path: Path) -> None:

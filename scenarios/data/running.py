@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from properties.oracle import Answer
-from scenarios.data.rebind import rebind
+from scenarios.data.rebind import bind, rebind
 from scenarios.held import pinned
 from scenarios.inputs import InputError
 from scenarios.runs import roomy
@@ -21,16 +21,17 @@ _BATCH: Final = 1_000  # rows that a scan reads at once
 _WIDEST: Final = 60  # letters of a cell
 
 
-def over(scenario: Scenario, data: Data) -> Scenario:
+def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
     """The scenario over data, each of its plans bound to it.
 
-    There is a slot for every task, limits are as large as the plans now need, and a fault of a task
-    that is not there strikes the last one.  Raises InputError for a bucket that cannot be read, and
+    A plan that reads sections of it stays as it is, unless it is to be bound `anew`: then it reads
+    all of them.  There is a slot for every task, limits are as large as the plans now need, and a
+    fault of a task that is not there strikes the last one.  Raises InputError for a bucket that cannot be read, and
     a plan that cannot be bound.
     """
     try:
         sections = Bucket(data.bucket).sections()
-        workloads = tuple(_bound(each, sections) for each in scenario.workloads)
+        workloads = tuple(_bound(each, sections, anew=anew) for each in scenario.workloads)
     except DataError as error:
         raise InputError("", str(error)) from None
     except GraphError as error:
@@ -48,8 +49,8 @@ def over(scenario: Scenario, data: Data) -> Scenario:
     )
 
 
-def _bound(workload: Workload, sections: Sequence[Section]) -> Workload:
-    plan = rebind(workload.plan, sections)
+def _bound(workload: Workload, sections: Sequence[Section], *, anew: bool) -> Workload:
+    plan = (rebind if anew else bind)(workload.plan, sections)
     options = workload.options
     smallest = smallest_limits(
         partition(plan),
