@@ -40,7 +40,7 @@ from sim.scenario import Client, Cluster, Fault, FaultKind, Scenario, Workload
 from workflow import Options, Plan, partition, plan_from_json
 from workflow.limits import smallest_limits
 from workflow.objects import Bucket, Section
-from workflow.plan import ScanSet
+from workflow.plan import Parallelize, ScanSet
 
 __all__ = [
     "HARMLESS",
@@ -68,6 +68,7 @@ _DATA: Final = Path("tests/data")
 _AS_THE_REFERENCE: Final = 8  # objects, which the lines name
 _CHUNK: Final = 20  # schedules of one piece of work
 _ORDERS: Final = 4  # of the shards of a plan: the single-process answer is kept for each
+_UNCUT: Final = _ORDERS  # a plan whose scans are read in one task
 _SHOWN: Final = 5  # wrong runs of a query that are told
 _OFTEN: Final = 400_000  # the largest chance of a fault at an occasion, in millionths
 _IGNORE: Final = (signal.SIGINT, signal.SIG_IGN)
@@ -150,7 +151,7 @@ def _bucket(folder: Path, targets: int) -> tuple[tuple[Section, ...], Held]:
 
 @cache
 def _plan(folder: Path, number: int, targets: int, order: int) -> Plan:
-    """A query's plan over so many objects; of orders above 0 its shards are shuffled."""
+    """A query's plan over so many objects; of orders above 0 its shards are shuffled, or none."""
     plan = plan_from_json(cases(folder)[number - 1].plan)
     if targets != _AS_THE_REFERENCE:
         plan = rebind(plan, _bucket(folder, targets)[0])
@@ -158,7 +159,10 @@ def _plan(folder: Path, number: int, targets: int, order: int) -> Plan:
         return plan
     random = Random(f"windtunnel shards {order}")
     for node in list(plan):
-        if isinstance(node, ScanSet):
+        if order == _UNCUT:
+            if isinstance(node, Parallelize):
+                plan.eliminate(node)
+        elif isinstance(node, ScanSet):
             shuffled = tuple(random.sample(node.targets, len(node.targets)))
             plan.inject(node, replace(node, targets=shuffled))
             plan.eliminate(node)
@@ -168,7 +172,7 @@ def _plan(folder: Path, number: int, targets: int, order: int) -> Plan:
 def scenario_of(case: Case, targets: int, seed: int, folder: Path = _DATA) -> Scenario:
     """A query over so many objects, in the cluster and with the trouble that the seed makes."""
     random = Random(f"windtunnel answers {seed} {targets} {case.query}")
-    plan = _plan(folder, case.number, targets, seed % _ORDERS)
+    plan = _plan(folder, case.number, targets, seed % (_ORDERS + 1))
     tasks = partition(plan)
     workers = random.randint(1, 4)
     cluster = Cluster(

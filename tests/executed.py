@@ -86,6 +86,24 @@ def rebound(plan: Plan, sections: Sections, *, keep_ids: bool = True) -> Plan:
     return twin
 
 
+def permuted(plan: Plan, random: Random) -> Plan:
+    """The plan with the targets of each scan set, and what each node reads, in another order."""
+    twins: dict[Node, Node] = {}
+    for node in plan:
+        twins[node] = node
+        if isinstance(node, ScanSet):
+            twins[node] = replace(
+                node, targets=tuple(random.sample(node.targets, len(node.targets)))
+            )
+    other = Plan()
+    for node in random.sample(list(plan), len(plan)):
+        other.add(twins[node])
+    edges = list(plan.edges())
+    for parent, child in random.sample(edges, len(edges)):
+        other.add_edge(twins[parent], twins[child])
+    return other
+
+
 def cut(batch: pa.RecordBatch, random: Random | None) -> Iterator[pa.RecordBatch]:
     """The rows of a batch in pieces, some of them empty."""
     start = 0

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 import pyarrow as pa
 import pytest
-from executed import Sections, run, run_tasks, section
+from executed import Sections, permuted, run, run_tasks, section
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from properties.oracle import Answer, CannotAnswer, answer, same_answer
 from properties.strategies import plans, sections, seeds
 from workflow import Plan
 from workflow.execute import ExecutionError
-from workflow.plan import DataObjScan, Node, ScanSet, TopK
+from workflow.plan import DataObjScan, TopK
 
 PLACES: Final = [(f"objects/{number // 2}", number % 2) for number in range(4)]
 EXAMPLES: Final = 60  # of each way
@@ -119,21 +119,3 @@ def test_a_section_that_two_tasks_read_is_read_by_both() -> None:
     for seed in range(5):
         given = run_tasks(plan, {("objects/0", 0): stored}, Random(seed))
         assert sum(batch.num_rows for batch in given) == 2
-
-
-def permuted(plan: Plan, random: Random) -> Plan:
-    """The plan with the targets of each scan set, and what each node reads, in another order."""
-    twins: dict[Node, Node] = {}
-    for node in plan:
-        twins[node] = node
-        if isinstance(node, ScanSet):
-            twins[node] = replace(
-                node, targets=tuple(random.sample(node.targets, len(node.targets)))
-            )
-    other = Plan()
-    for node in random.sample(list(plan), len(plan)):
-        other.add(twins[node])
-    edges = list(plan.edges())
-    for parent, child in random.sample(edges, len(edges)):
-        other.add_edge(twins[parent], twins[child])
-    return other
