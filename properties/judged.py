@@ -20,9 +20,9 @@ from properties.monitors.data import RightAnswer
 from sim.choices import Choices
 from sim.contained import Raised
 from sim.parts import SOUND, Parts
-from sim.rows import Sections
 from sim.scenario import Scenario
 from sim.simulate import Outcome, simulate
+from workflow.sections import Sections
 
 __all__ = ["Judged", "escaped", "judged"]
 

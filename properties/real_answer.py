@@ -10,10 +10,10 @@ import pyarrow as pa
 from properties.judged import escaped
 from properties.monitors import Verdict, Violation
 from properties.oracle import Answer, CannotAnswer, answer, same_answer
-from sim.rows import Sections
 from sim.simulate import Outcome
 from workflow import Plan, plan_from_json, plan_to_json
 from workflow.plan import DataObjScan, ScanSet
+from workflow.sections import Sections
 
 __all__ = ["judge_answers"]
 

@@ -14,10 +14,11 @@ from typing import Final, TypeVar
 
 import pyarrow as pa
 
-from sim.rows import Reading, Record, Sections, WorkFailed
+from sim.rows import Reading, Record, WorkFailed
 from workflow import ContributingTimeRange, Stream, Task
 from workflow.execute import Execution, ExecutionError, ScanSource, Source
 from workflow.plan import Batching, PlanError
+from workflow.sections import Sections
 
 __all__ = ["Held", "RealFragment", "RealRecord", "RealScan"]
 
@@ -33,7 +34,7 @@ class Held:
         self._sections = dict(sections)
 
     def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
-        """See `sim.rows.Sections`.  Raises LookupError for a section that is not there."""
+        """See `workflow.sections.Sections`.  Raises LookupError for a section that is not there."""
         if (location, section) not in self._sections:
             raise LookupError(f"got section {section} of {location!r}, expected one of the data")
         held = self._sections[location, section]

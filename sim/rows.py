@@ -38,7 +38,6 @@ __all__ = [
     "Record",
     "RowNames",
     "Scan",
-    "Sections",
     "Work",
     "WorkFailed",
     "oldest_first",
@@ -51,16 +50,6 @@ _TIME: Final = Column(ColumnType.BUILTIN, "timestamp")
 _rank = itemgetter(0, 1, 2)  # of what a TopK keeps
 
 SCHEMA: Final = pa.schema([("scan", pa.string()), ("row", pa.int64())])
-
-
-class Sections(Protocol):
-    """Real rows for the scans of a run; always the same ones."""
-
-    def batches(self, location: str, section: int, rows: int) -> Iterable[pa.RecordBatch]:
-        """A section in storage form, in batches of `rows` or fewer.
-
-        A LookupError or ValueError is the failure of the task that reads.
-        """
 
 
 class Record(ABC):

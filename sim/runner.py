@@ -21,13 +21,13 @@ from typing import Final, TypeVar
 from sim.choices import Choices
 from sim.contained import FirstRaised, Raised, RaisesTold
 from sim.parts import SOUND, Parts
-from sim.rows import Sections
 from sim.scenario import Fault, Scenario
 from sim.scheduler import Scheduler
 from sim.worker import Worker
 from sim.world import World
 from workflow import Manifest, RecordWriter, Results, Stream, Task
 from workflow.raised import describe_raised, text_of
+from workflow.sections import Sections
 from workflow.trace import Event, RecordedResults, Recorder, Trace
 
 __all__ = ["SimRunner"]

@@ -29,11 +29,11 @@ from sim.client import Client, End
 from sim.clock import StepBudgetExceeded
 from sim.contained import Raised
 from sim.parts import SOUND, Parts
-from sim.rows import Sections
 from sim.runner import SimRunner
 from sim.scenario import Scenario
 from sim.world import World
 from workflow.admission import LANES
+from workflow.sections import Sections
 from workflow.trace import Event, Trace
 
 __all__ = ["End", "Outcome", "StuckReport", "simulate"]

@@ -7,9 +7,10 @@ from sim.choices import Choices
 from sim.clock import Clock
 from sim.costs import Costs
 from sim.faults import Faults
-from sim.rows import RowNames, Sections, oldest_first, row_names
+from sim.rows import RowNames, oldest_first, row_names
 from sim.scenario import Fault, Scenario, Workload
 from workflow import Plan
+from workflow.sections import Sections
 from workflow.trace import Recorder, row_digests
 
 if TYPE_CHECKING:

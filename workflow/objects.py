@@ -156,6 +156,10 @@ class Bucket:
                 check.batch(batch)
                 yield batch
 
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`: `read`, a batch at a time as it is asked for."""
+        return self.read(location, section, batch_rows=rows)
+
     def load(self) -> dict[tuple[str, int], list[pa.RecordBatch]]:
         """Everything, by location and section."""
         return {
