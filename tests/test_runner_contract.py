@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from contract_hooks import Inline, OnTheSimulatedCluster
+from threads import OnThreads
 
 from sim.choices import Choices, Seeded
 from sim.latency import Exponential
@@ -66,3 +67,7 @@ class TestReferenceSlow(OnTheSimulatedCluster):
 
 class TestInline(Inline):
     """Everything in one thread."""
+
+
+class TestOnThreads(OnThreads):
+    """Real threads, and whatever the system makes of them."""
