@@ -1,15 +1,22 @@
 """A LocalRunner over rows of its own: for the contract, and for tests of it alone."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from time import monotonic, sleep
+from dataclasses import dataclass, field
+from threading import Event
+from time import monotonic, monotonic_ns, sleep
 
 import pyarrow as pa
 
 from properties.contract import ROWS, RunnerContract
-from workflow import Plan
+from properties.monitors import MONITORS, judge_trace
+from properties.monitors.story import TERMINAL
+from workflow import Options, Plan, Workflow
 from workflow.plan import DataObjScan
 from workflow.runners.local import LocalRunner
+from workflow.runners.reading import read
+from workflow.trace import Recorder, Trace
 
 FAILS = "fails"  # the location of a section that breaks off after its first batch
 
@@ -75,3 +82,77 @@ class OnThreads(RunnerContract[LocalRunner]):
         left = threads_left()
         if left and not self._open:  # a test may have several Runners
             raise AssertionError(f"got threads {left} after the close, expected none")
+
+
+@dataclass
+class Ran:
+    """What a recorded run came to."""
+
+    trace: Trace
+    batches: list[pa.RecordBatch] = field(default_factory=list)
+    error: Exception | None = None  # that ended the results
+    workflow: Workflow | None = None
+
+    @property
+    def violations(self) -> list[str]:
+        """What is wrong with it, by any rule that such a trace can be judged by."""
+        verdicts = judge_trace(self.trace, monitors=MONITORS)
+        return [str(each) for verdict in verdicts for each in verdict.violations]
+
+    @property
+    def ends(self) -> Counter[str]:
+        """How many tasks ended how, as it was reported."""
+        return Counter(
+            event.details["state"]
+            for event in self.trace.events
+            if event.kind == "task_event" and event.details["state"] in TERMINAL
+        )
+
+
+def recorded(
+    plan: Plan,
+    runner: LocalRunner,
+    *,
+    options: Options | None = None,
+    after: int | None = None,
+    then: Callable[[Workflow], None] = lambda _workflow: None,
+    pause: float = 0.0,
+    patience: float = PATIENCE,
+) -> Ran:
+    """Run a plan on a Runner, which is closed then, and record all that crosses.
+
+    ``after`` so many batches, or at the end, the reader does what `then` says, and reads on.
+    ``pause``: seconds for which it stops at each batch.  ``patience``: seconds for the tasks to
+    come to their ends once it has read.
+    """
+    recorder = Recorder(runner, clock=lambda: monotonic_ns() // 1000)
+    with runner:
+        workflow = Workflow(plan, recorder, options, observe=recorder.observe)
+        results = recorder.reader(workflow.run())
+        ran = Ran(recorder.trace, workflow=workflow)
+        try:
+            if after == 0:
+                then(workflow)
+            for batch in read(results):
+                ran.batches.append(batch)
+                sleep(pause)
+                if len(ran.batches) == after:
+                    then(workflow)
+        except Exception as error:  # noqa: BLE001 - whatever ended the results
+            ran.error = error
+        results.close()
+        over = until(lambda: workflow.closed or _over(workflow), patience)
+        if not over:
+            recorder.finish()  # the rules say what should have come to its end
+        workflow.close()
+        closed = Event()
+        workflow.when_closed(closed.set)
+        assert closed.wait(PATIENCE)
+    if over:
+        recorder.finish()
+    ran.trace = recorder.trace
+    return ran
+
+
+def _over(workflow: Workflow) -> bool:
+    return all(workflow.state(task).terminal for task in workflow.manifest.tasks)

@@ -264,9 +264,9 @@ class LocalRunner:
         except BaseException as error:  # noqa: BLE001 - whatever it is, the task has failed with it
             reason = error if isinstance(error, Exception) else RuntimeError(repr(error))
             end = TaskStatus(TaskState.FAILED, reason, statistics=run.statistics)
+        if end is not None:
+            self._finish(job, end)
         with self._lock:
-            if end is not None:
-                self._end(job, end)
             if job.takes_slot:
                 job.pipeline.free += 1
                 self._fill_slots(job.pipeline)
@@ -288,6 +288,10 @@ class LocalRunner:
             if job.state is not TaskState.PENDING:
                 raise Stopped
             self._set(job, TaskStatus(TaskState.RUNNING))
+
+    def _finish(self, job: _Job, end: TaskStatus) -> None:
+        with self._lock:
+            self._end(job, end)
 
     def _show(self, manifest: Manifest, channel: Channel, state: StreamState) -> None:
         """A sender's word about its stream; none counts once that is closed."""
