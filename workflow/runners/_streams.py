@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from workflow.results import WriteClosed
 from workflow.runner import RecordWriter
+from workflow.runners._gate import Gate
 from workflow.runners.task import Arrival, Stopped
 from workflow.stream import Stream, StreamState
 
@@ -39,62 +40,64 @@ class Channel:
         self.state = StreamState.IDLE  # the Runner's account
         self.inbox: Final = inbox  # of the task that reads it
         self.capacity: Final = capacity
-        # Guarded by `changed`, whose lock is the inbox's if there is one:
-        self.changed: Final = Condition(inbox.lock if inbox is not None else Lock())
+        # The rest is guarded by the lock, which is the inbox's if there is one.
+        self.lock: Final = inbox.lock if inbox is not None else Lock()
+        self.room: Final = Condition(self.lock)  # where its sender waits
         self.cut = False  # nothing more is to be sent
         self.held = 0  # batches in the inbox
         self.writer: RecordWriter | None = None
-        self.offering: int | None = None  # the thread that has a batch at the writer
+        self.changed: Final = Gate()  # where its sender waits for the writer
+        self._offering: int | None = None  # the thread that has a batch at the writer
+        self._offered: Final = Condition(self.lock)
         self._due: Callable[[], None] | None = None
 
     def listen(self, writer: RecordWriter) -> None:
         """Batches go to `writer`."""
-        with self.changed:
+        with self.lock:
             self.writer = writer
-            self.changed.notify_all()
+        self.changed.open()
 
     def close(self, report: Callable[[], None]) -> None:
         """Nothing more is sent.  Calls `report` once no batch is at the writer."""
-        with self.changed:
+        with self.lock:
             self.cut = True
-            self.changed.notify_all()
-            if self.offering is not None:
+            self.room.notify()
+            at_writer = self._offering is not None
+            if at_writer:
                 self._due = report
-                return
-        report()
+        self.changed.open()
+        if not at_writer:
+            report()
 
     def settle(self) -> None:
         """Wait until no other thread has a batch at the writer, and the close was reported."""
-        with self.changed:
-            while self.offering not in (None, get_ident()):
-                self.changed.wait()
-            due, self._due = self._due, None
-        if due is not None:
-            due()
+        with self.lock:
+            while self._offering not in (None, get_ident()):
+                self._offered.wait()
+            self._report_close()
 
-    def begin_offer(self) -> RecordWriter:
-        """Wait for the writer.  Raises Stopped.  `end_offer` has to follow."""
-        with self.changed:
-            while self.writer is None:
-                self._check()
-                self.changed.wait()
-            self._check()
-            self.offering = get_ident()
+    def begin_offer(self) -> RecordWriter | None:
+        """The writer, if there is one yet; then `end_offer` has to follow.  Raises Stopped."""
+        with self.lock:
+            if self.cut:
+                raise Stopped
+            if self.writer is not None:
+                self._offering = get_ident()
             return self.writer
 
     def end_offer(self) -> None:
         """The writer has answered."""
-        with self.changed:
-            self.offering = None
-            due, self._due = self._due, None
-            # Before anybody is woken: whoever waits for the offer finds the report made.
-            if due is not None:
-                due()
-            self.changed.notify_all()
+        with self.lock:
+            self._offering = None
+            if self.cut:
+                # Before anybody is woken: whoever waits for the offer finds the report made.
+                self._report_close()
+                self._offered.notify_all()
 
-    def _check(self) -> None:
-        if self.cut:
-            raise Stopped
+    def _report_close(self) -> None:
+        due, self._due = self._due, None
+        if due is not None:
+            due()
 
 
 class Inbox:
@@ -123,18 +126,16 @@ class Inbox:
             channel, batch = self._arrivals.popleft()
             if batch is not None:
                 channel.held -= 1
-                channel.changed.notify()
+                # Not for each batch: a sender that is woken has room for some.
+                if channel.held == channel.capacity // 2:
+                    channel.room.notify()
             return channel.stream, batch
 
     def put(self, channel: Channel, batch: pa.RecordBatch, patience: float | None) -> _Put:
         """A batch comes; wait for room, at most that many seconds.  Raises Stopped."""
         with self.lock:
-            if channel.held >= channel.capacity and not (self._closed or channel.cut):
-                room = channel.changed.wait_for(
-                    lambda: channel.held < channel.capacity or self._closed or channel.cut,
-                    patience,
-                )
-                if not room:
+            while channel.held >= channel.capacity and not (self._closed or channel.cut):
+                if not channel.room.wait(patience):
                     return _Put.FULL
             if channel.cut:
                 raise Stopped
@@ -160,7 +161,7 @@ class Inbox:
             self._arrived.notify()
             for channel in self._channels:
                 channel.held = 0
-                channel.changed.notify_all()
+                channel.room.notify()
 
 
 class _Outlet:
@@ -188,7 +189,8 @@ class TaskOutlet(_Outlet):
 
     def send(self, batch: pa.RecordBatch) -> bool:
         """See `task.Outlet`."""
-        self._show(StreamState.OPEN)
+        if self._state is StreamState.IDLE:
+            self._show(StreamState.OPEN)
         put = self._inbox.put(self._channel, batch, _BLOCKED_AFTER)
         if put is _Put.FULL:
             self._show(StreamState.BLOCKED)
@@ -204,36 +206,36 @@ class WriterOutlet(_Outlet):
         """See `task.Outlet`."""
         try:
             while not self._offer(batch):
-                pass
+                self._wait()
         except WriteClosed:
             return False
+        if self._state is not StreamState.OPEN:
+            self._show(StreamState.OPEN)
         return True
 
     def _offer(self, batch: pa.RecordBatch) -> bool:
-        """Offer once, and if there was no room wait for a change."""
+        """Offer it; where there is no room, again with a watch, so that no change is missed."""
         channel = self._channel
-        woken = False
-
-        def wake() -> None:
-            nonlocal woken
-            with channel.changed:
-                woken = True
-                channel.changed.notify_all()
-
         writer = channel.begin_offer()
+        if writer is None:
+            return False
         try:
-            self._show(StreamState.OPEN if self._state is StreamState.IDLE else self._state)
-            writer.watch(wake)
-            taken = writer.offer(batch)
+            if self._state is StreamState.IDLE:
+                self._show(StreamState.OPEN)
+            if writer.offer(batch):
+                return True
+            channel.changed.shut()
+            writer.watch(channel.changed.open)
+            return writer.offer(batch)
         finally:
             channel.end_offer()
-        if taken:
-            self._show(StreamState.OPEN)
-            return True
-        with channel.changed:
-            changed = channel.changed.wait_for(lambda: woken or channel.cut, _BLOCKED_AFTER)
-        if not changed:
-            self._show(StreamState.BLOCKED)
-            with channel.changed:
-                channel.changed.wait_for(lambda: woken or channel.cut)
-        return False
+
+    def _wait(self) -> None:
+        """Until there is a writer, or it has changed, or nothing more is to be sent."""
+        channel = self._channel
+        if channel.cut:  # the gate may have been opened for that before it was shut
+            raise Stopped
+        if not channel.changed.wait(_BLOCKED_AFTER):
+            if channel.writer is not None:
+                self._show(StreamState.BLOCKED)
+            channel.changed.wait()

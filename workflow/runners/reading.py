@@ -1,10 +1,10 @@
 """Read the results of a workflow whose Runner has threads of its own: where a reader waits."""
 
 from collections.abc import Callable, Iterator
-from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 from workflow.results import EndOfStream
+from workflow.runners._gate import Gate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ def read(results: Readable) -> "Iterator[pa.RecordBatch]":
 
     Whoever stops before the end closes the results, or the workflow.
     """
-    changed = Event()
+    changed = Gate()
     watched = False
     while True:
         try:
@@ -36,10 +36,11 @@ def read(results: Readable) -> "Iterator[pa.RecordBatch]":
             return
         if batch is not None:
             yield batch
+            watched = False
         elif watched:
             changed.wait()
             watched = False
         else:  # watch first, then look again
-            changed.clear()
-            results.watch(changed.set)
+            changed.shut()
+            results.watch(changed.open)
             watched = True

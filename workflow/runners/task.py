@@ -75,7 +75,7 @@ class TaskRun:
         *,
         batch_rows: int,
     ) -> None:
-        self.statistics: Final = Statistics({ROWS: 0})
+        self.rows = 0  # read so far
         self._task = task
         self._sections = sections
         self._inbox = inbox
@@ -87,6 +87,11 @@ class TaskRun:
         self._rows: Iterator[pa.RecordBatch] | None = None  # of the first of `_scans`
         self._scans: list[ScanSource] = []
         self._open = 0  # streams that are not over
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was counted so far."""
+        return Statistics({ROWS: self.rows})
 
     def run(self) -> None:
         """Do all of the work.
@@ -136,7 +141,7 @@ class TaskRun:
         self._send(self._execution.end(source))
 
     def _push(self, source: Stream | ScanSource, batch: pa.RecordBatch) -> None:
-        self.statistics.record(ROWS, batch.num_rows)
+        self.rows += batch.num_rows
         out = self._execution.push(source, batch)
         contributing = self._execution.contributing
         if contributing is not None and contributing != self._contributing:
@@ -148,10 +153,10 @@ class TaskRun:
         for batch in batches:
             if self._unread:
                 return
-            for outlet in self._outlets.copy():
-                if not outlet.send(batch):
-                    self._outlets.remove(outlet)
-                    self._unread = not self._outlets
+            refused = [outlet for outlet in self._outlets if not outlet.send(batch)]
+            if refused:
+                self._outlets = [each for each in self._outlets if each not in refused]
+                self._unread = not self._outlets
 
     def _close_rows(self) -> None:
         """What is read lazily has a file open."""
