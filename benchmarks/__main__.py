@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.against_duckdb import against_duckdb
 from benchmarks.against_simpy import against_simpy
 from benchmarks.growth import growth, large_run
+from benchmarks.local import local
 from benchmarks.measure import FULL, QUICK, Figure, Sizes
 from benchmarks.partitioning import partitioning
 from benchmarks.shares import shares
@@ -29,6 +30,7 @@ BENCHMARKS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
     "shares": shares,
     "shrink": token_leak,
     "shrink-mutants": every_mutant,
+    "local": local,
 }
 
 

@@ -54,6 +54,7 @@ class Sizes:
     profiled: tuple[int, int] = (1_000, 20)
     failing: int = 10  # seeds whose run is shrunk
     mutants: int = 1_000  # at most, whose run is shrunk
+    batches: int = 1_000  # of each scan, through threads
     fresh: bool = True  # large runs have a process of their own
 
 
@@ -68,6 +69,7 @@ QUICK: Final = Sizes(
     profiled=(300, 10),
     failing=3,
     mutants=10,
+    batches=300,
 )
 
 

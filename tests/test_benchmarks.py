@@ -20,6 +20,7 @@ TINY = Sizes(
     profiled=(3, 2),
     failing=1,
     mutants=2,
+    batches=3,
     fresh=False,
 )
 

@@ -65,10 +65,12 @@ class Results:
         if decision is _CLOSED:
             raise EndOfStream
         try:
-            batch = self._slot.popleft()
-        except IndexError:
+            batch = self._slot.popleft() if self._slot else None
+        except IndexError:  # another reader was faster
+            batch = None
+        if batch is None:
             if decision is _END:
-                raise EndOfStream from None
+                raise EndOfStream
             return None
         try:
             self._wake()

@@ -1,6 +1,5 @@
 """What one thread waits at until another one lets it through."""
 
-from contextlib import suppress
 from threading import Lock
 
 __all__ = ["Gate"]
@@ -23,8 +22,10 @@ class Gate:
 
     def open(self) -> None:
         """Let the waiter through, or the next one.  May be called from any thread."""
-        with suppress(RuntimeError):  # it is open
+        try:  # noqa: SIM105 - cheaper than `suppress`, and this is done for each record
             self._lock.release()
+        except RuntimeError:
+            pass  # it is open
 
     def shut(self) -> None:
         """Forget that it was opened."""
