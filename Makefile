@@ -8,7 +8,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test answers bench edits mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test answers bench edits threads mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
@@ -24,6 +24,13 @@ bench: venv  ## run the benchmarks, five minutes; ARGS="--quick" or ARGS="partit
 
 edits: venv  ## replay failures under edits of the code, two minutes; ARGS="log-line" for some
 	@$(BIN)/python -m benchmarks.edits $(ARGS)
+
+threads: venv  ## on real threads, where chance decides: the contract 50 times, 200 recorded runs; four minutes
+	@for run in $$(seq 50); do \
+		$(BIN)/python -m pytest -q -n 0 -p no:cacheprovider tests/test_runner_contract.py -k OnThreads $(ARGS) \
+			|| exit 1; \
+	done
+	@WINDTUNNEL_THREAD_RUNS=200 $(BIN)/python -m pytest -q -n 0 tests/test_local_runner.py -k whatever $(ARGS)
 
 mutants: venv  ## hunt every mutant, and look for false alarms; ARGS="NAME" for some, "--write" for the page, "--keep" for the kept failures
 	@$(BIN)/python -m scenarios.mutation $(ARGS)

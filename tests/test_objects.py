@@ -85,6 +85,17 @@ def test_columns_may_be_chosen_and_the_order_is_checked_all_the_same(tmp_path: P
         everything(Bucket(tmp_path), columns=lambda _: False)
 
 
+def test_a_scan_gets_a_section_as_it_asks_for_more(tmp_path: Path) -> None:
+    table = stored(LINES)
+    write(tmp_path, "a", table)
+    batches = Bucket(tmp_path).batches("a", 0, 2)
+    assert next(batches).num_rows == 2
+    (tmp_path / "a.parquet").unlink()  # what is open stays readable
+    assert sum(batch.num_rows for batch in batches) == table.num_rows - 2
+    with pytest.raises(DataError, match="no such file"):
+        next(Bucket(tmp_path).batches("a", 0, 2))
+
+
 def test_a_bucket_may_be_a_url(tmp_path: Path) -> None:
     write(tmp_path, "a", stored(LINES))
     assert Bucket(tmp_path.as_uri()).load() == Bucket(tmp_path).load()

@@ -26,8 +26,8 @@ def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
 
     A plan that reads sections of it stays as it is, unless it is to be bound `anew`: then it reads
     all of them.  There is a slot for every task, limits are as large as the plans now need, and a
-    fault of a task that is not there strikes the last one.  Raises InputError for a bucket that cannot be read, and
-    a plan that cannot be bound.
+    fault of a task that is not there strikes the last one.  Raises InputError for a bucket that
+    cannot be read, and a plan that cannot be bound.
     """
     try:
         sections = Bucket(data.bucket).sections()
