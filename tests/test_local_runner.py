@@ -191,7 +191,7 @@ def at_a_full_writer(runner: LocalRunner, seed: str = "one") -> tuple[Work, Task
     work.register()
     writer = work.listen(task, room=1)
     work.start()
-    assert until(lambda: writer.turned_away > 0)
+    assert until(lambda: work.running(task) and writer.turned_away > 0)
     return work, task
 
 
