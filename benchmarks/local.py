@@ -2,7 +2,8 @@
 
 Scans of batches of 64 KiB, held in memory; a Merge that passes them on; a reader.  The bare threads
 move the same batches between as many threads through queues of the same size, once with the
-fragments of the plan at work on them, as in the Runner, and once with nothing done to them.
+fragments of the plan at work on them, as in the Runner, and once with nothing done to them.  That
+is also done through the Runner's own streams and the workflow's results, without tasks.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,10 +17,12 @@ import pyarrow as pa
 from benchmarks.measure import Figure, Sizes, interleaved
 from benchmarks.shapes import many_scans
 from sim.real import Held
-from workflow import Plan, Task, Workflow, partition
+from workflow import Identifiers, Plan, Results, Stream, StreamState, Task, Workflow, partition
 from workflow.execute import Execution
 from workflow.plan import Merge
+from workflow.runners._streams import Channel, Inbox, TaskOutlet, WriterOutlet
 from workflow.runners.local import LocalRunner
+from workflow.runners.reading import read
 
 __all__ = ["local"]
 
@@ -41,13 +44,18 @@ def local(sizes: Sizes) -> Iterator[Figure]:
             "LocalRunner": partial(_through_the_runner, plan, data, moved),
             "bare threads": partial(_bare, plan, data, moved, works=True),
             "bare threads, only moving": partial(_bare, plan, data, moved, works=False),
+            "its streams, only moving": partial(_streams, plan, data, moved),
         }
         times = interleaved(calls, 3 * sizes.repeats)
         case = f"{scans} scan{'s' if scans > 1 else ''}"
         for name, spent in times.items():
             yield Figure("local", case, name, moved / spent, "batches/s")
-        for name in list(times)[1:]:
-            yield Figure("local", case, f"against {name}", times[name] / times["LocalRunner"], "x")
+        for mine, other in (
+            ("LocalRunner", "bare threads"),
+            ("its streams, only moving", "bare threads, only moving"),
+            ("LocalRunner", "bare threads, only moving"),
+        ):
+            yield Figure("local", case, f"{mine}, against {other}", times[other] / times[mine], "x")
 
 
 def _batch() -> pa.RecordBatch:
@@ -106,3 +114,41 @@ def _merge(task: Task, inputs: "Queue[_Item]", out: "Queue[_Item]", works: bool)
         for each in execution.push(sources[number], batch) if works else (batch,):
             out.put((number, each))
     out.put((0, None))
+
+
+def _streams(plan: Plan, data: Held, moved: int) -> None:
+    """What `_bare` does without work, through the streams of a LocalRunner."""
+    root, *scans = partition(plan).preorder()
+    results, inbox = Results(), Inbox()
+    between = [Channel(stream, inbox, BUFFER) for stream in root.source_streams()]
+    last = Channel(Stream(Identifiers().make()), None, BUFFER)
+    last.listen(results)
+
+    def scan(number: int, channel: Channel) -> None:
+        outlet = TaskOutlet(channel, _nothing, inbox)
+        for batch in data.batches(f"objects/{number}", 0, ROWS):
+            outlet.send(batch)
+        inbox.end(channel)
+
+    def merge() -> None:
+        outlet, left = WriterOutlet(last, _nothing), len(scans)
+        while left:
+            arrival = inbox.take(wait=True)
+            assert arrival is not None
+            if arrival[1] is None:
+                left -= 1
+            else:
+                outlet.send(arrival[1])
+        results.finish()
+
+    threads = [Thread(target=scan, args=each) for each in enumerate(between)]
+    threads.append(Thread(target=merge))
+    for thread in threads:
+        thread.start()
+    assert sum(1 for _ in read(results)) == moved
+    for thread in threads:
+        thread.join()
+
+
+def _nothing(_channel: Channel, _state: StreamState) -> None:
+    pass
