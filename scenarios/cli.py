@@ -71,6 +71,7 @@ _HINTS: Final = {
 }
 
 _DEMO_SEED: Final = 7
+_SLOTS: Final = 4  # of a LocalRunner
 _EXPLAINED: Final = 5  # failures of a search that are reduced: each takes seconds
 _TRACE_HELP: Final = "Save the trace here; it replays."
 _PROFILE_HELP: Final = (
@@ -101,6 +102,7 @@ Examples:
   windtunnel run one-token --mutant W1-token-leak
   windtunnel run log-search --data bucket --seed 7
   windtunnel run demo --seed 7 --check-determinism
+  windtunnel run plan.json --data bucket --runner local
 """
 _REPLAY_EXAMPLES = """\b
 Examples:
@@ -271,6 +273,19 @@ def demo_command(trace_file: str | None) -> None:
     help="With --data: let every plan read the whole bucket, whatever it says.",
 )
 @click.option(
+    "--runner",
+    type=click.Choice(["sim", "local"]),
+    default="sim",
+    show_default=True,
+    help="Where tasks run: in the simulated cluster, or with --data on threads of this process.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="With --runner local: how many scans run at once.  [default: 4]",
+)
+@click.option(
     "--check-determinism",
     "compare",
     is_flag=True,
@@ -295,6 +310,8 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     bucket: str,
     measured: bool,
     anew: bool,
+    runner: str,
+    slots: int | None,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -310,6 +327,24 @@ def run_command(  # noqa: PLR0917 - click passes them by name
             raise click.UsageError(f"{option} is for --data.")
         if given and compare:
             raise click.UsageError(f"{option} and --check-determinism exclude each other.")
+    if runner == "local":
+        for option, given in (
+            ("--profile", profile is not None),
+            ("--mutant", mutant is not None),
+            ("--measured", measured),
+            ("--trace", trace_file is not None),
+            ("--check-determinism", compare),
+        ):
+            if given:
+                raise click.UsageError(f"{option} is for the simulated cluster.")
+        if not bucket:
+            raise click.UsageError("--runner local needs --data.")
+        _run_on_threads(
+            bucket, target, anew=anew, seed=seed, as_json=as_json, slots=slots or _SLOTS
+        )
+        return
+    if slots is not None:
+        raise click.UsageError("--slots is for --runner local.")
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
@@ -430,6 +465,26 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
     from scenarios.data.running import table  # noqa: PLC0415 - heavy
 
     return table(rows)
+
+
+def _run_on_threads(
+    bucket: str, target: str, *, anew: bool, seed: int, as_json: bool, slots: int
+) -> None:
+    from scenarios.data.threads import on_threads  # noqa: PLC0415 - heavy
+    from workflow.objects import Bucket  # noqa: PLC0415 - heavy
+
+    scenario, _ = load_target(target, seed=seed, bucket=bucket, anew=anew)
+    finished = on_threads(scenario, Bucket(bucket), slots=slots)
+    if as_json:
+        _say_json(finished.to_json(), sort_keys=True)
+    else:
+        for each in finished.workloads:
+            for line in each.lines():
+                click.echo(line)
+    if "interrupted" in finished.ends:
+        raise click.Abort
+    if "error" in finished.ends:
+        sys.exit(BAD_INPUT)
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
