@@ -44,13 +44,15 @@ class Delivery:
         """Return once every call that was posted has returned, but for those that led here."""
         with self._changed:
             last = self._posted
-            if not self.is_current and self._thread is not None:
-                while self._taken < last or any(each <= last for each in self._under_way):
+            if not self.is_current:
+                while self._thread is not None and self._owes(last):
                     self._changed.wait()
-                return
         # From inside of a call, or after the close, when there is no other thread to make them.
-        while self._make_next(last):
+        while (self.is_current or self._thread is None) and self._make_next(last):
             pass
+
+    def _owes(self, last: int) -> bool:
+        return self._taken < last or any(each <= last for each in self._under_way)
 
     def close(self) -> None:
         """Make every call that is posted, and end the thread."""
@@ -62,6 +64,7 @@ class Delivery:
             thread.join()
         with self._changed:
             self._thread = None
+            self._changed.notify_all()
 
     def _run(self) -> None:
         while True:

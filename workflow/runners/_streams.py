@@ -135,7 +135,7 @@ class Inbox:
         """A batch comes; wait for room, at most that many seconds.  Raises Stopped."""
         with self.lock:
             while channel.held >= channel.capacity and not (self._closed or channel.cut):
-                if not channel.room.wait(patience):
+                if not channel.room.wait(patience) and channel.held >= channel.capacity:
                     return _Put.FULL
             if channel.cut:
                 raise Stopped
