@@ -29,18 +29,6 @@ def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
     fault of a task that is not there strikes the last one.  Raises InputError for a bucket that
     cannot be read, and a plan that cannot be bound.
     """
-    scenario, bucket = bound(scenario, place)
-    try:
-        held = Held(bucket.load())
-    except DataError as error:
-        raise InputError("", str(error)) from None
-    cluster = scenario.cluster
-    slots = max([cluster.slots, *(roomy(each.plan).slots for each in scenario.workloads)])
-    return replace(scenario, cluster=replace(cluster, slots=slots)), held
-
-
-def bound(scenario: Scenario, place: str) -> tuple[Scenario, Bucket]:
-    """The scenario with each of its plans bound to a bucket, and that.  Raises InputError."""
     try:
         sections = Bucket(data.bucket).sections()
         workloads = tuple(_bound(each, sections, anew=anew) for each in scenario.workloads)
