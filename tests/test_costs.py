@@ -304,6 +304,6 @@ def test_plans_that_cannot_run_are_refused(tmp_path: Path) -> None:
     assert windtunnel("data", "costs", bucket, "--plan", plan).exit_code == 0
     other = chain(DataObjScan(location="elsewhere"))
     plan.write_text(json.dumps(plan_to_json(other)), encoding="utf-8")
-    elsewhere = windtunnel("data", "costs", bucket, "--plan", plan)
-    assert "expected one of the bucket" in str(elsewhere.exception)
+    # A plan from elsewhere reads all that there is, as in a run.
+    assert "DataObjScan = " in windtunnel("data", "costs", bucket, "--plan", plan).stdout
     assert "none: " in str(windtunnel("data", "costs", tmp_path / "none").exception)

@@ -293,7 +293,7 @@ def test_the_command_prints_a_table_and_how_to_see_it_again(bucket: Path, tmp_pa
     assert lines[0].split()[:2] == ["float64.generated.value", "timestamp_ns.builtin.timestamp"]
     assert lines.index("") == 61  # a head and sixty rows
     assert "2025-01-01T00:" in lines[1]
-    assert "replay     windtunnel replay z" in lines[-1]
+    assert lines[-1].startswith("replay     ")
 
 
 def test_the_command_reads_what_a_plan_of_the_bucket_says_and_with_rebind_everything(

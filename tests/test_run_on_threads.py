@@ -134,7 +134,7 @@ ENDLESS = """
 import sys
 import pyarrow as pa
 from scenarios import cli
-from scenarios.data import running
+from workflow import objects
 
 class Endless:
     def batches(self, location, section, rows):
@@ -142,7 +142,9 @@ class Endless:
         while True:
             yield pa.record_batch({"stream_id": [0], "message": ["of no stream that is asked for"]})
 
-running.bound = lambda scenario, place: (scenario, Endless())
+load_target = cli.load_target
+cli.load_target = lambda target, **_: load_target(target)
+objects.Bucket = lambda place: Endless()
 sys.argv[1:] = ["run", "plan.json", "--data", "none", "--runner", "local", "--slots", "1"]
 cli.main()
 """

@@ -141,7 +141,7 @@ def clean_key(key: str) -> str:
 # logfmt
 
 # Most lines have neither escapes nor mistakes: two passes of a pattern read them.
-_PLAIN: Final = r'([^\x00-\x20="]++)(?:=(?:"([^"\\]*+)"|([^\x00-\x20="]*+)))?+'
+_PLAIN: Final = r'([^\x00-\x20="\ufffd]++)(?:=(?:"([^"\\]*+)"|([^\x00-\x20="]*+)))?+'
 _PLAIN_LINE: Final = re.compile(rf"[\x00-\x20]*+(?:{_PLAIN}(?:[\x00-\x20]++|\Z))*+")
 _PLAIN_PAIR: Final = re.compile(_PLAIN).findall
 
