@@ -422,9 +422,12 @@ def _run(
         _write(trace_file, saved_trace(finished))
     explained = None
     if finished.violations:
-        # Measured once more they would be other figures, and another run.
+        # Measured once more they would be other figures; of a plan bound anew no word tells.
         origin = Origin(
-            target="" if measured else target, seed=seed, profile=profile or "", mutant=mutant or ""
+            target="" if measured or anew else target,
+            seed=seed,
+            profile=profile or "",
+            mutant=mutant or "",
         )
         explained = explain(finished.judged, parts=parts, origin=origin)
     answers = [] if scenario.data is None else _answers(finished)

@@ -233,7 +233,8 @@ class Job:
 
     def _read(self, work: Work[Any], group: Input) -> _Waits:
         names = group.names
-        # To its end, even where its rows are wanted no more: who sends here may send to others.
+        # A stream is read to its end even where its node wants no more while others go on: who
+        # sends here may send to those too, and would wait for ever.  The reference lets it wait.
         while not work.done:
             record = self._take(group)
             if record is not None:
