@@ -15,7 +15,7 @@ from workflow import Plan, plan_from_json, plan_to_json
 from workflow.plan import DataObjScan, ScanSet
 from workflow.sections import Sections
 
-__all__ = ["judge_answers"]
+__all__ = ["judge_answers", "right_answer"]
 
 _BATCH: Final = 65_536  # rows
 _KEPT: Final = 64  # answers
@@ -34,7 +34,7 @@ def judge_answers(verdict: Verdict, outcome: Outcome, data: Sections) -> Verdict
         end = outcome.ends[index]
         if end.end != "eof":
             continue
-        right = _right(_Question(_text(outcome.scenario.workloads[index].plan), data))
+        right = right_answer(outcome.scenario.workloads[index].plan, data)
         if isinstance(right, str):
             whys[right] = None
             continue
@@ -57,6 +57,11 @@ def judge_answers(verdict: Verdict, outcome: Outcome, data: Sections) -> Verdict
         return replace(verdict, word="holds", why="")
     why = next(iter(whys), "a reader did not come to the end of its answer")
     return replace(verdict, word="not judged", why=why)
+
+
+def right_answer(plan: Plan, data: Sections) -> Answer | str:
+    """What a plan answers over data, computed once for both; or why there is no right answer."""
+    return _right(_Question(_text(plan), data))
 
 
 def _ends(outcome: Outcome, results: str) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO, get_args
 
@@ -27,6 +28,7 @@ from scenarios.determinism import (
 from scenarios.explain import explain
 from scenarios.failure import Origin
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
+from scenarios.named import find_callable
 from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report import describe_replay, describe_run, run_as_json
 from scenarios.runs import (
@@ -103,6 +105,12 @@ Examples:
   windtunnel run log-search --data bucket --seed 7
   windtunnel run demo --seed 7 --check-determinism
   windtunnel run plan.json --data bucket --runner local
+"""
+_COMPARE_EXAMPLES = """\b
+Examples:
+  windtunnel compare log-search --data bucket
+  windtunnel compare plan.json --data bucket --slots 2 --runs 100
+  windtunnel compare plan.json --data bucket --runner my_package.runners:Mine
 """
 _REPLAY_EXAMPLES = """\b
 Examples:
@@ -519,6 +527,71 @@ def _write(place: str, trace: Trace) -> None:
     except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(place, f"cannot be written ({why})") from None
+
+
+@cli.command("compare", epilog=_COMPARE_EXAMPLES)
+@click.argument("target")
+@_DATA_OPTION
+@click.option(
+    "--runner",
+    metavar="RUNNER",
+    default="local",
+    show_default=True,
+    help="local, or PACKAGE.MODULE:FACTORY, which is called with the rows and gives a Runner.",
+)
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="With --runner local: how many scans run at once.  [default: 4]",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    default=10,
+    show_default="10",
+    help="How often each plan runs.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
+def compare_command(  # noqa: PLR0917 - click passes them by name
+    target: str, bucket: str, runner: str, slots: int | None, runs: int, as_json: bool
+) -> None:
+    """Hold a real runner to the simulator: the plans of TARGET over the same rows.
+
+    Judges each recorded run by every rule that it shows enough for, its answer by that of a single
+    process, and tells its time beside that of the simulated cluster.  Exits with 1 if a rule is
+    violated, an answer is wrong, or a run did not end within a minute.
+    """
+    from scenarios.compare import (  # noqa: PLC0415 - heavy
+        compare,
+        comparison_as_json,
+        describe_comparison,
+    )
+    from workflow.runners.local import LocalRunner  # noqa: PLC0415 - heavy
+
+    make: Callable[..., Any]
+    if runner == "local":
+        make = partial(LocalRunner, slots=slots or _SLOTS)
+    elif slots is not None:
+        raise click.UsageError("--slots is for --runner local.")
+    else:
+        make = find_callable(runner, "--runner")
+    scenario, _ = load_target(target, bucket=bucket)
+    with click.progressbar(
+        length=runs * len(scenario.workloads),
+        label="runs",
+        file=sys.stderr,
+        hidden=not _is_terminal(sys.stderr),
+    ) as bar:
+        found = compare(scenario, make, name=runner, runs=runs, progress=lambda: bar.update(1))
+    if as_json:
+        _say_json(comparison_as_json(found), sort_keys=True)
+    else:
+        for line in describe_comparison(found):
+            click.echo(line)
+    if not found.right:
+        sys.exit(VIOLATED)
 
 
 @cli.command("replay", epilog=_REPLAY_EXAMPLES)

@@ -13,6 +13,7 @@ True
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -20,7 +21,7 @@ from typing import Any, Final, TypeVar
 from scenarios.inputs import InputError
 from sim.parts import SOUND, Parts
 
-__all__ = ["find_class", "is_local", "name_of", "name_parts", "parts_named"]
+__all__ = ["find_callable", "find_class", "is_local", "name_of", "name_parts", "parts_named"]
 
 T = TypeVar("T")
 
@@ -45,9 +46,28 @@ def is_local(name: str) -> bool:
 
 def find_class(name: str, where: str, *, of: type[T]) -> type[T]:
     """The class of a name, a subclass of `of`.  Imports what it stands in; raises InputError."""
+    found = _found(name, where, "Class")
+    if not isinstance(found, type) or not issubclass(found, of):
+        what = "no such class there" if found is None else f"{found!r:.60}"
+        raise InputError(where, f"got {name!r}, {what}; expected a subclass of {of.__name__}")
+    return found
+
+
+def find_callable(name: str, where: str) -> Callable[..., Any]:
+    """What a name calls: a class or a function.  Imports it; raises InputError."""
+    found = _found(name, where, "FACTORY")
+    if not callable(found):
+        what = "nothing of that name there" if found is None else f"{found!r:.60}"
+        raise InputError(where, f"got {name!r}, {what}; expected something to call")
+    return found
+
+
+def _found(name: str, where: str, kind: str) -> object:
     place, _, path = name.partition(":")
     if not place or not path:
-        raise InputError(where, f"got {name!r:.80}, expected package.module:Class or file.py:Class")
+        raise InputError(
+            where, f"got {name!r:.80}, expected package.module:{kind} or file.py:{kind}"
+        )
     if is_local(name):
         raise InputError(
             where, f"got {name!r}, a class made inside of a function: only its own test can run it"
@@ -55,9 +75,6 @@ def find_class(name: str, where: str, *, of: type[T]) -> type[T]:
     found: object = _import(place, name, where)
     for part in path.split("."):
         found = getattr(found, part, None)
-    if not isinstance(found, type) or not issubclass(found, of):
-        what = "no such class there" if found is None else f"{found!r:.60}"
-        raise InputError(where, f"got {name!r}, {what}; expected a subclass of {of.__name__}")
     return found
 
 

@@ -11,6 +11,7 @@ from scenarios.data.rebind import bind, rebind
 from scenarios.held import pinned
 from scenarios.inputs import InputError
 from scenarios.runs import roomy
+from scenarios.shelf import plan_names
 from sim.scenario import Data, Fault, Scenario, Workload
 from workflow import GraphError, partition, smallest_limits
 from workflow.objects import Bucket, DataError, Section
@@ -24,10 +25,10 @@ _WIDEST: Final = 60  # letters of a cell
 def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
     """The scenario over data, each of its plans bound to it.
 
-    A plan that reads sections of it stays as it is, unless it is to be bound `anew`: then it reads
-    all of them.  There is a slot for every task, limits are as large as the plans now need, and a
-    fault of a task that is not there strikes the last one.  Raises InputError for a bucket that
-    cannot be read, and a plan that cannot be bound.
+    A plan that reads sections of it stays as it is, unless it is to be bound `anew`, or one of the
+    library: then it reads all of them.  There is a slot for every task, limits are as large as the
+    plans now need, and a fault of a task that is not there strikes the last one.  Raises InputError
+    for a bucket that cannot be read, and a plan that cannot be bound.
     """
     try:
         sections = Bucket(data.bucket).sections()
@@ -50,6 +51,8 @@ def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
 
 
 def _bound(workload: Workload, sections: Sequence[Section], *, anew: bool) -> Workload:
+    # A plan of the library is from elsewhere, though its objects may be called as those here.
+    anew = anew or workload.plan_name in plan_names()
     plan = (rebind if anew else bind)(workload.plan, sections)
     options = workload.options
     smallest = smallest_limits(

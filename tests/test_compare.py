@@ -1,0 +1,188 @@
+"""`windtunnel compare`: a real runner held to the simulator, and what each verdict finds."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from faulty_local import ClosesBeforeTheLastRecord, EndsTwice, PendsAfterItRuns, SendsAgain
+
+from scenarios.cli import cli
+from scenarios.compare import Comparison, compare, describe_comparison
+from scenarios.data import Store, made_lines
+from scenarios.inputs import InputError
+from scenarios.runs import load_target
+from sim.scenario import Scenario
+from workflow.runners.local import LocalRunner
+from workflow.sections import Sections
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bucket of 600 lines in three sections."""
+    place = tmp_path_factory.mktemp("made") / "logs"
+    with Store(place, sections=3) as store:
+        for line in made_lines(rows=600, seed=5):
+            store.add(line)
+        store.finish()
+    return place
+
+
+@pytest.fixture
+def scenario(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
+    """A plan over it, with nothing in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    return load_target("sum-by-level", bucket=str(made))[0]
+
+
+def windtunnel(*words: object) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def told(found: Comparison) -> str:
+    """What a user reads."""
+    return "\n".join(describe_comparison(found))
+
+
+def rules_of(found: Comparison) -> dict[str, None]:
+    """The rules that were violated."""
+    return {
+        verdict.rule: None
+        for run in found.runs
+        for verdict in run.verdicts
+        if verdict.word == "violated"
+    }
+
+
+def test_a_sound_runner_passes_all_three(scenario: Scenario) -> None:
+    found = compare(scenario, LocalRunner, name="local", runs=3)
+    assert found.right
+    assert [run.judged for run in found.runs] == [True] * 3
+    assert found.saved is None
+    lines = told(found).splitlines()
+    assert lines[0] == "runner     local, 3 runs of sum-by-level"
+    assert lines[1].startswith("rules      35 hold, 0 violated, ")
+    assert lines[2] == "answer     right in 3 of 3 runs, wrong in 0"
+    assert lines[3].startswith("time       real ")
+    assert any("a task of RangeAggregation: " in line for line in lines)
+
+
+def test_the_simulated_time_is_of_the_same_tasks(scenario: Scenario) -> None:
+    found = compare(scenario, LocalRunner, name="local", runs=2)
+    assert {*found.real_kinds} == {*found.simulated_kinds}
+    assert len(found.simulated) == 20
+    assert min(found.simulated) > 0
+    runs, seeds = len(found.runs), len(found.simulated)
+    for kind, ticks in found.real_kinds.items():
+        assert len(ticks) * seeds == len(found.simulated_kinds[kind]) * runs
+
+
+def test_a_record_that_is_sent_again_is_a_wrong_answer(scenario: Scenario) -> None:
+    found = compare(scenario, SendsAgain, name="again", runs=2)
+    assert not found.right
+    assert all(run.difference for run in found.runs)
+    assert "answer     right in 0 of 2 runs, wrong in 2\n           got " in told(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules"),
+    [
+        (ClosesBeforeTheLastRecord, ["S3"]),
+        (PendsAfterItRuns, ["T1"]),
+        (EndsTwice, ["R5", "T1"]),
+    ],
+)
+def test_what_is_told_wrongly_breaks_a_rule_and_is_kept(
+    kind: type[LocalRunner], rules: list[str], scenario: Scenario
+) -> None:
+    found = compare(scenario, kind, name="faulty: one", runs=2)
+    assert not found.right
+    assert {*rules} <= {*rules_of(found)}
+    assert found.saved == Path(".windtunnel/compared-faulty--one.jsonl")
+    checked = windtunnel("check", found.saved)
+    assert checked.exit_code == 1
+    for rule in rules:
+        assert f"violated    {rule} " in checked.stdout
+
+
+class Deaf(LocalRunner):
+    """Starts nothing."""
+
+    def start(self, tasks: object) -> None:
+        """See `workflow.Runner`."""
+
+
+def test_a_run_that_does_not_end_is_given_up(scenario: Scenario) -> None:
+    found = compare(scenario, Deaf, name="deaf", runs=1, patience=0.3)
+    assert not found.right
+    assert found.runs[0].given_up
+    assert "given up   1 run that did not end\n" in told(found)
+    assert rules_of(found)
+
+
+class Broken:
+    """Rows that break off."""
+
+    def batches(self, location: str, section: int, rows: int) -> object:
+        """See `workflow.sections.Sections`."""
+        raise LookupError(f"{location} {section} {rows} is gone")
+
+
+def broken(data: Sections) -> LocalRunner:
+    """A runner that reads other rows than it should."""
+    del data
+    return LocalRunner(Broken())  # type: ignore[arg-type]
+
+
+def test_a_run_that_fails_has_no_answer_to_compare(scenario: Scenario) -> None:
+    found = compare(scenario, broken, name="broken", runs=1)
+    assert found.right  # a task may fail
+    assert "right in 0 of 1 run, wrong in 0, none to compare in 1\n" in told(found)
+    assert "LookupError: " in told(found)
+
+
+def test_without_data_there_is_nothing_to_compare() -> None:
+    with pytest.raises(InputError, match=r"got no data, expected a bucket: --data BUCKET"):
+        compare(load_target("sum-by-level")[0], LocalRunner, name="local")
+
+
+def test_the_command_compares_and_says_it_as_json(made: Path, scenario: Scenario) -> None:
+    assert scenario.data is not None
+    done = windtunnel(
+        "compare", "sum-by-level", "--data", made, "--runs", 1, "--slots", 1, "--json"
+    )
+    assert done.exit_code == 0
+    shown = json.loads(done.stdout)
+    assert shown["right"] is True
+    assert [run["answer"] for run in shown["runs"]] == ["right"]
+    assert shown["runs"][0]["rules"]["T1"] == "holds"
+    assert {*shown["kinds"]} == {"RangeAggregation", "VectorAggregation"}
+
+
+def test_a_runner_of_ones_own_is_named(made: Path, scenario: Scenario) -> None:
+    assert scenario.data is not None
+    Path("mine.py").write_text(
+        "from functools import partial\n\nfrom workflow.runners.local import LocalRunner\n\n"
+        "make = partial(LocalRunner, slots=1)\nnumber = 3\n",
+        "utf-8",
+    )
+    plan = ("compare", "sum-by-level", "--data", made, "--runs", 1)
+    assert windtunnel(*plan, "--runner", "mine.py:make").exit_code == 0
+    for name, seen in (
+        ("mine.py:number", "got 'mine.py:number', 3; expected something to call"),
+        ("mine.py:other", "nothing of that name there; expected something to call"),
+        ("dask", "got 'dask', expected package.module:FACTORY or file.py:FACTORY"),
+    ):
+        assert seen in str(windtunnel(*plan, "--runner", name).exception)
+    refused = windtunnel(*plan, "--runner", "mine.py:make", "--slots", 2)
+    assert refused.exit_code == 2
+    assert "--slots is for --runner local" in refused.output
+
+
+def test_several_plans_run_one_after_the_other(made: Path) -> None:
+    scenario, _ = load_target("two-queries", bucket=str(made))
+    found = compare(scenario, partial(LocalRunner, slots=2), name="local", runs=2)
+    assert [run.workload for run in found.runs] == [0, 1, 0, 1]
+    assert found.right
