@@ -54,16 +54,16 @@ def shards_add_up(plan: Plan) -> bool:
 
 def _adds_up(plan: Plan, parallel: Node) -> bool:
     branch: dict[Node, None] = {}
-    stack = list(plan.children(parallel))
+    stack = _not_cut_below(plan, parallel)
     while stack:
         node = stack.pop()
         if node not in branch:
             branch[node] = None
-            stack += [each for each in plan.children(node) if not isinstance(each, Parallelize)]
+            stack += _not_cut_below(plan, node)
     if not any(isinstance(node, ScanSet) for node in branch):
         return True
     [top] = plan.children(parallel)
-    repeated = _repeats(top, plan.parents(parallel))
+    repeated = _repeats(top, _above(plan, parallel))
     return all(
         (repeated and node is top)
         or isinstance(node, ScanSet)
@@ -76,7 +76,21 @@ def _adds_up(plan: Plan, parallel: Node) -> bool:
     )
 
 
+def _not_cut_below(plan: Plan, node: Node) -> list[Node]:
+    return [each for each in plan.children(node) if not isinstance(each, Parallelize)]
+
+
+def _above(plan: Plan, parallel: Node) -> list[Node]:
+    """What reads a Parallelize, through others."""
+    found: list[Node] = []
+    for parent in plan.parents(parallel):
+        found += _above(plan, parent) if isinstance(parent, Parallelize) else [parent]
+    return found
+
+
 def _repeats(top: Node, above: list[Node]) -> bool:
+    if not above:
+        return False
     if isinstance(top, TopK):
         return all(
             isinstance(node, TopK)
