@@ -3,7 +3,6 @@
 import difflib
 import io
 import json
-import os
 import shlex
 import shutil
 import sys
@@ -36,6 +35,7 @@ from scenarios.runs import (
     Run,
     load_target,
     run,
+    save_trace,
     saved_trace,
 )
 from scenarios.search import describe_tally, explain_found, search, too_rare
@@ -53,7 +53,6 @@ from sim.scenario import Profile, Scenario
 from workflow import GraphError, Identifiers, TaskGraph, partition, sprint
 from workflow.partition import attach_results
 from workflow.partition_json import partition_to_json
-from workflow.trace import Trace, write_trace
 from workflow.tree import TreeTooLarge
 from workflow.version import VERSION
 
@@ -88,6 +87,12 @@ _DATA_OPTION: Final = click.option(
     default="",
     help="Run over the log lines of this bucket instead of rows that are made up.  A plan that"
     " reads sections of it stays as it is, any other is bound to all of them.",
+)
+_SLOTS_OPTION: Final = click.option(
+    "--slots",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="With --runner local: how many scans run at once.  [default: 4]",
 )
 _MUTANT_OPTION: Final = click.option(
     "--mutant",
@@ -287,12 +292,7 @@ def demo_command(trace_file: str | None) -> None:
     show_default=True,
     help="Where tasks run: in the simulated cluster, or with --data on threads of this process.",
 )
-@click.option(
-    "--slots",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="With --runner local: how many scans run at once.  [default: 4]",
-)
+@_SLOTS_OPTION
 @click.option(
     "--check-determinism",
     "compare",
@@ -427,7 +427,7 @@ def _run(
     parts = MUTANTS[mutant].parts if mutant else SOUND
     finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
     if trace_file is not None:
-        _write(trace_file, saved_trace(finished))
+        save_trace(Path(trace_file), saved_trace(finished))
     explained = None
     if finished.violations:
         # Measured once more they would be other figures; of a plan bound anew no word tells.
@@ -509,26 +509,6 @@ def _width() -> int:
     return min(max(shutil.get_terminal_size().columns, 70), WIDTH)
 
 
-def _write(place: str, trace: Trace) -> None:
-    try:
-        path = Path(place).resolve()  # through a link, to what it points at
-        if path.exists() and not path.is_file():  # a pipe, a terminal, /dev/null
-            with path.open("w", encoding="utf-8") as out:
-                write_trace(out, trace)
-            return
-        # A name of its own first: a full disk must not cost what was saved before.
-        part = path.with_name(f".windtunnel-{os.getpid()}.part")
-        try:
-            with part.open("w", encoding="utf-8") as out:
-                write_trace(out, trace)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(place, f"cannot be written ({why})") from None
-
-
 @cli.command("compare", epilog=_COMPARE_EXAMPLES)
 @click.argument("target")
 @_DATA_OPTION
@@ -539,12 +519,7 @@ def _write(place: str, trace: Trace) -> None:
     show_default=True,
     help="local, or PACKAGE.MODULE:FACTORY, which is called with the rows and gives a Runner.",
 )
-@click.option(
-    "--slots",
-    type=click.IntRange(1, 1000),
-    metavar="N",
-    help="With --runner local: how many scans run at once.  [default: 4]",
-)
+@_SLOTS_OPTION
 @click.option(
     "--runs",
     type=click.IntRange(1, 100_000),

@@ -24,6 +24,7 @@ from scenarios.archive import found_folder
 from scenarios.data.costs import with_measured
 from scenarios.held import rows_of
 from scenarios.inputs import InputError
+from scenarios.runs import save_trace
 from scenarios.wording import counted
 from sim.choices import Seeded
 from sim.latency import Constant
@@ -33,7 +34,7 @@ from workflow import Identifiers, Runner, Workflow, partition
 from workflow.raised import text_of
 from workflow.runners.reading import read
 from workflow.sections import Sections
-from workflow.trace import Event, Recorder, Trace, write_trace
+from workflow.trace import Event, Recorder, Trace
 
 __all__ = ["Comparison", "RealRun", "compare", "comparison_as_json", "describe_comparison"]
 
@@ -122,6 +123,14 @@ def _run(scenario: Scenario, number: int, make: Make, rows: Sections, patience: 
     )
     batches: list[pa.RecordBatch] = []
     error, late = "", threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        recorder.finish()  # before anything is cancelled: the rules say what is missing
+        workflow.close()
+
+    timer = threading.Timer(patience, give_up)
+    timer.daemon = True
     begun = monotonic_ns()
     try:
         workflow = Workflow(
@@ -132,14 +141,6 @@ def _run(scenario: Scenario, number: int, make: Make, rows: Sections, patience: 
             observe=recorder.observe,
         )
         results = recorder.reader(workflow.run())
-
-        def give_up() -> None:
-            late.set()
-            recorder.finish()  # before anything is cancelled: the rules say what is missing
-            workflow.close()
-
-        timer = threading.Timer(patience, give_up)
-        timer.daemon = True
         timer.start()
         try:
             batches.extend(read(results))
@@ -147,14 +148,15 @@ def _run(scenario: Scenario, number: int, make: Make, rows: Sections, patience: 
             error = f"{type(raised).__name__}: {text_of(raised)}"
         seconds = (monotonic_ns() - begun) / 10**9
         results.close()
-        end = begun + int(patience * 10**9)
-        while not (late.is_set() or _over(workflow)) and monotonic_ns() < end:
+        while not (late.is_set() or _over(workflow)):
             late.wait(0.0005)
         timer.cancel()
+        timer.join()  # it may be at it already
         if not late.is_set():
             recorder.finish()
         workflow.close()
     finally:
+        timer.cancel()
         _close(runner)
     run = RealRun(number, seconds, recorder.trace, error, late.is_set())
     run.verdicts = judge_trace(run.trace, monitors=MONITORS)
@@ -183,10 +185,9 @@ def _save(trace: Trace, name: str) -> Path:
     path = found_folder().parent / f"compared-{words}.jsonl"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as out:
-            write_trace(out, trace)
     except OSError as error:
         raise InputError(str(path), f"cannot be written ({error.strerror})") from None
+    save_trace(path, trace)
     return path
 
 
@@ -194,7 +195,8 @@ def _simulate(found: Comparison, bucket: str, rows: Sections) -> None:
     """The same plans in a simulated cluster that is as fast as this machine."""
     tasks = max(len(partition(each.plan)) for each in found.scenario.workloads)
     starts = [ticks for run in found.runs for ticks in _starts(run.trace.events)]
-    half = int(median(starts)) // 2 if starts else 0  # there, and the word of it
+    # There, and the word of it.  Others may have waited for a slot.
+    half = min(starts, default=0) // 2
     none = Constant(ticks=0)
     scenario = with_measured(found.scenario, bucket)
     plain = Cluster()

@@ -4,6 +4,7 @@ A saved trace's header carries the scenario, every choice that was not the tames
 the versions.  A replay code carries the same for a library scenario by its name and seed.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -36,7 +37,7 @@ from sim.scenario_file import (
 )
 from sim.simulate import Outcome
 from workflow import GraphError, Plan, partition
-from workflow.trace import Trace
+from workflow.trace import Trace, write_trace
 
 __all__ = [
     "LARGEST_SEED",
@@ -44,6 +45,7 @@ __all__ = [
     "load_target",
     "roomy",
     "run",
+    "save_trace",
     "saved_trace",
 ]
 
@@ -202,3 +204,24 @@ def saved_trace(finished: Run) -> Trace:
         },
         outcome.trace.events,
     )
+
+
+def save_trace(place: Path, trace: Trace) -> None:
+    """Write a trace to a file, whole or not at all.  Raises InputError."""
+    try:
+        path = place.resolve()  # through a link, to what it points at
+        if path.exists() and not path.is_file():  # a pipe, a terminal, /dev/null
+            with path.open("w", encoding="utf-8") as out:
+                write_trace(out, trace)
+            return
+        # A name of its own first: a full disk must not cost what was saved before.
+        part = path.with_name(f".windtunnel-{os.getpid()}.part")
+        try:
+            with part.open("w", encoding="utf-8") as out:
+                write_trace(out, trace)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(str(place), f"cannot be written ({why})") from None

@@ -1,19 +1,20 @@
 """`windtunnel compare`: a real runner held to the simulator, and what each verdict finds."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from time import sleep
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import filled, windtunnel
 from faulty_local import ClosesBeforeTheLastRecord, EndsTwice, PendsAfterItRuns, SendsAgain
 
-from scenarios.cli import cli
 from scenarios.compare import Comparison, compare, describe_comparison
-from scenarios.data import Store, made_lines
 from scenarios.inputs import InputError
 from scenarios.runs import load_target
 from sim.scenario import Scenario
+from workflow import Task
 from workflow.runners.local import LocalRunner
 from workflow.sections import Sections
 
@@ -22,11 +23,7 @@ from workflow.sections import Sections
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bucket of 600 lines in three sections."""
     place = tmp_path_factory.mktemp("made") / "logs"
-    with Store(place, sections=3) as store:
-        for line in made_lines(rows=600, seed=5):
-            store.add(line)
-        store.finish()
-    return place
+    return filled(place, rows=600, seed=5, sections=3)
 
 
 @pytest.fixture
@@ -34,11 +31,6 @@ def scenario(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sce
     """A plan over it, with nothing in the current folder."""
     monkeypatch.chdir(tmp_path)
     return load_target("sum-by-level", bucket=str(made))[0]
-
-
-def windtunnel(*words: object) -> Result:
-    """Run the command."""
-    return CliRunner().invoke(cli, [str(word) for word in words])
 
 
 def told(found: Comparison) -> str:
@@ -107,10 +99,25 @@ def test_what_is_told_wrongly_breaks_a_rule_and_is_kept(
         assert f"violated    {rule} " in checked.stdout
 
 
+class Slow(LocalRunner):
+    """Takes its time to start anything."""
+
+    def start(self, tasks: Sequence[Task]) -> None:
+        """See `workflow.Runner`."""
+        sleep(0.06)
+        super().start(tasks)
+
+
+def test_what_is_only_slow_times_out_nowhere_in_the_simulation(scenario: Scenario) -> None:
+    assert scenario.cluster.ack_timeout == 20_000
+    found = compare(scenario, Slow, name="slow", runs=1)
+    assert min(found.simulated) > 60_000
+
+
 class Deaf(LocalRunner):
     """Starts nothing."""
 
-    def start(self, tasks: object) -> None:
+    def start(self, tasks: Sequence[Task]) -> None:
         """See `workflow.Runner`."""
 
 

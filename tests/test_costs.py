@@ -10,15 +10,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from commands import filled, windtunnel
 from hypothesis import given
 from hypothesis import strategies as st
 from stored import chain
 
 from properties.judged import judged
 from properties.monitors import Monitor
-from scenarios.cli import cli
-from scenarios.data import Store, made_lines, rebind
+from scenarios.data import rebind
 from scenarios.data.costs import Measured
 from scenarios.failure import failure_from_json, failure_of, failure_to_json
 from scenarios.runs import run, saved_trace
@@ -187,12 +186,7 @@ def test_costs_of_any_size_violate_no_rule(name: str) -> None:
 
 def bucket_of(folder: Path, rows: int = 400) -> Path:
     """Made lines in four sections."""
-    place = folder / "bucket"
-    with Store(place, sections=4) as store:
-        for line in made_lines(rows, seed=1):
-            store.add(line)
-        store.finish()
-    return place
+    return filled(folder / "bucket", rows=rows, seed=1, sections=4)
 
 
 def test_a_slower_table_gives_a_longer_makespan_and_the_same_answer(tmp_path: Path) -> None:
@@ -249,11 +243,6 @@ def test_a_small_failure_has_only_the_costs_that_it_takes() -> None:
     small = shrink(scenario, Seeded(0), "X1", monitors=[NoLongWork]).scenario
     assert len(small.cluster.costs) == 1
     assert shrink(small, Seeded(0), "X1", monitors=[NoLongWork]).scenario == small
-
-
-def windtunnel(*words: object) -> Result:
-    """Run the command in this process."""
-    return CliRunner().invoke(cli, [str(word) for word in words])
 
 
 def test_costs_are_measured_and_can_be_pasted_into_a_scenario(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from commands import windtunnel
 from stored import stored, vector_cases, vector_lines
 
 from properties.oracle import Answer, answer, same_answer
-from scenarios.cli import cli
 from scenarios.data import BadLine, Limits, Line, Store, bind, rebind
 from scenarios.data.lines import LogfmtReader, TextReader, json_line
 from scenarios.data.source import numbered_lines
@@ -24,11 +24,6 @@ from workflow.plan import DataObjScan, Limit, Parallelize, PointersScan, ScanSet
 from workflow.times import TimeRange, Timestamp
 
 INPUT = Path(__file__).parent / "data" / "input.jsonl"
-
-
-def windtunnel(*words: object, stdin: bytes | None = None) -> Result:
-    """Run the command in this process."""
-    return CliRunner().invoke(cli, [str(word) for word in words], input=stdin)
 
 
 def imported(tmp_path: Path, *lines: Any, words: tuple[object, ...] = ()) -> Result:

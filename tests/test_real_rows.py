@@ -9,14 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
-from stored import DATA, objects_of, over, vector_cases, vector_lines
+from commands import imported, saved, windtunnel
+from stored import objects_of, over, vector_cases, vector_lines
 
 from properties.judged import Judged, judged
 from properties.monitors import MONITORS, judge_trace
 from properties.mutants import MUTANTS
 from properties.oracle import Answer, same_answer
-from scenarios.cli import cli
 from scenarios.inputs import InputError
 from scenarios.well_formed import check_events
 from sim.choices import Seeded
@@ -250,25 +249,10 @@ def test_without_data_nothing_of_it_is_there() -> None:
     assert outcome.ends[0].row_names[0].startswith("m0/t")
 
 
-def windtunnel(*words: object) -> Result:
-    """Run the command in this process."""
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
     """The lines of the vectors as a bucket."""
-    place = tmp_path / "bucket"
-    made = windtunnel("data", "import", DATA / "input.jsonl", "--out", place)
-    assert made.exit_code == 0, made.output
-    return place
-
-
-def saved(query: str, folder: Path) -> Path:
-    """A query's plan as a file."""
-    place = folder / "plan.json"
-    place.write_text(json.dumps(CASES[query]["plan"]), encoding="utf-8")
-    return place
+    return imported(tmp_path)
 
 
 @pytest.mark.parametrize("query", [LOGS, SUMS])

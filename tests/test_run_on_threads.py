@@ -9,10 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
-from stored import DATA, vector_cases
+from commands import imported, saved, windtunnel
+from stored import vector_cases
 
-from scenarios.cli import cli
 from scenarios.data.threads import on_threads
 from sim.real import Held
 from sim.scenario import Scenario, Workload
@@ -23,25 +22,10 @@ LOGS = '{app="shop"}'
 SUMS = 'sum by (level) (count_over_time({app="shop"} | json [5m]))'
 
 
-def windtunnel(*words: object) -> Result:
-    """Run the command in this process."""
-    return CliRunner().invoke(cli, [str(word) for word in words])
-
-
 @pytest.fixture
 def bucket(tmp_path: Path) -> Path:
     """The lines of the vectors as a bucket."""
-    place = tmp_path / "bucket"
-    made = windtunnel("data", "import", DATA / "input.jsonl", "--out", place)
-    assert made.exit_code == 0, made.output
-    return place
-
-
-def saved(query: str, folder: Path) -> Path:
-    """A query's plan as a file."""
-    place = folder / "plan.json"
-    place.write_text(json.dumps(CASES[query]["plan"]), encoding="utf-8")
-    return place
+    return imported(tmp_path)
 
 
 def by_text(rows: list[dict[str, Any]]) -> list[str]:

@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from commands import filled, windtunnel
 
 from properties.mutants import MUTANTS
 from properties.oracle import CannotAnswer, answer
 from scenarios.archive import load_failure
-from scenarios.cli import cli
-from scenarios.data import Store, made_lines
 from scenarios.held import pinned, rows_of
 from scenarios.inputs import InputError
 from scenarios.replay import replay_failure
@@ -33,11 +31,7 @@ UNLUCKY = 25  # a seed with which a scan of log-search fails
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bucket of 3,000 lines in four sections."""
     place = tmp_path_factory.mktemp("made") / "logs"
-    with Store(place, sections=4) as store:
-        for line in made_lines(rows=3_000, seed=3):
-            store.add(line)
-        store.finish()
-    return place
+    return filled(place, rows=3_000, seed=3, sections=4)
 
 
 @pytest.fixture
@@ -46,11 +40,6 @@ def logs(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(made, "logs")
     return Path("logs")
-
-
-def windtunnel(*words: object) -> Result:
-    """Run the command."""
-    return CliRunner().invoke(cli, [str(word) for word in words])
 
 
 def told_by_replay(saved: Path) -> str:
