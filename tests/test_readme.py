@@ -74,6 +74,18 @@ def test_a_command_in_readme_prints_what_stands_below_it(
     assert result.output == shown
 
 
+def test_the_commands_over_rows_run_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    section = README.partition("## Real rows")[2].partition("\n## ")[0]
+    commands = re.findall(r"^\| `windtunnel (.*?)`", section, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        result = CliRunner().invoke(cli, shlex.split(command), catch_exceptions=False)
+        assert result.exit_code == 0, f"{command}\n{result.output}"
+
+
 if __name__ == "__main__":
     assert CODE is not None
     with TemporaryDirectory() as folder:

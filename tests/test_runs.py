@@ -589,7 +589,7 @@ def test_a_trace_that_cannot_be_saved_costs_nothing_that_was_there(
     def full(*_words: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cli, "write_trace", full)
+    monkeypatch.setattr(runs, "write_trace", full)
     code, out, err = program(capsys, monkeypatch, "run", "count-over-time", "--trace", str(place))
     assert (code, out) == (2, "")
     assert err == f"windtunnel: {place}: cannot be written (No space left on device)\n"
