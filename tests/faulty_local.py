@@ -91,10 +91,11 @@ class LosesCancels(LocalRunner):
 class PendsAfterItRuns(LocalRunner):
     """What was told first is told once more."""
 
-    def _begin(self, job: _Job) -> None:
-        super()._begin(job)
+    def _begin(self, job: _Job) -> bool:
+        begun = super()._begin(job)
         tell, task = job.manifest.task_event_handler, job.task
         self._delivery.post(lambda: tell(task, TaskStatus(TaskState.PENDING)))
+        return begun
 
 
 class EndsTwice(LocalRunner):

@@ -35,10 +35,18 @@ class _Put(Enum):
 class Channel:
     """A stream between two ends.  The Runner's own account of it is guarded by the Runner."""
 
-    def __init__(self, stream: Stream, inbox: "Inbox | None", capacity: int) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        inbox: "Inbox | None" = None,
+        capacity: int = 0,
+        *,
+        has_reader: bool = False,
+    ) -> None:
         self.stream: Final = stream
         self.state = StreamState.IDLE  # the Runner's account
-        self.inbox: Final = inbox  # of the task that reads it
+        self.inbox: Final = inbox  # of the task that reads it, if both are here
+        self.has_reader: Final = has_reader or inbox is not None  # a task, here or elsewhere
         self.capacity: Final = capacity
         # The rest is guarded by the lock, which is the inbox's if there is one.
         self.lock: Final = inbox.lock if inbox is not None else Lock()
