@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 from ulid import ULID
@@ -34,6 +34,8 @@ from workflow.task import ContributingTimeRange, Task, TaskState, TaskStatus
 
 __all__ = ["BaseRunner", "Job", "Pipeline", "RunnerClosed"]
 
+C = TypeVar("C", bound=Channel)
+
 
 class RunnerClosed(RunnerError):
     """A manifest was to be registered with a Runner that is closed."""
@@ -47,17 +49,17 @@ class Pipeline:
     """Tasks joined by streams; those that read no stream take one of its slots to be at work."""
 
     busy: int = 0  # slots that are taken
-    waiting: deque["Job"] = field(default_factory=deque)
+    waiting: deque["Job[Any]"] = field(default_factory=deque)
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Job(Generic[C]):
     """A task here."""
 
     task: Task
     manifest: Manifest
     pipeline: Pipeline
-    sinks: list[Channel] = field(default_factory=list)
+    sinks: list[C] = field(default_factory=list)
     state: TaskState = TaskState.CREATED
 
     @property
@@ -66,10 +68,10 @@ class Job:
         return next(self.task.source_streams(), None) is None
 
 
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound=Job[Any])
 
 
-class BaseRunner(ABC, Generic[J]):
+class BaseRunner(ABC, Generic[J, C]):
     """The Runner protocol; a subclass has the tasks work, and says what they come to."""
 
     def __init__(self) -> None:
@@ -77,8 +79,8 @@ class BaseRunner(ABC, Generic[J]):
         self._delivery = Delivery("windtunnel events")
         self._manifests: dict[Manifest, None] = {}
         self._jobs: dict[Task, J] = {}
-        self._channels: dict[Stream, Channel] = {}
-        self._owners: dict[Channel, Manifest] = {}
+        self._channels: dict[Stream, C] = {}
+        self._owners: dict[C, Manifest] = {}
         self._ids: dict[ULID, None] = {}
         self._closed = False
 
@@ -89,8 +91,8 @@ class BaseRunner(ABC, Generic[J]):
         """A task is registered."""
 
     @abstractmethod
-    def _make_channel(self, stream: Stream, reader: J | None) -> Channel:
-        """A stream is registered."""
+    def _make_channel(self, stream: Stream, sender: J | None, reader: J | None) -> C:
+        """A stream is registered, and who writes and reads it."""
 
     @abstractmethod
     def _slots(self) -> int:
@@ -105,10 +107,10 @@ class BaseRunner(ABC, Generic[J]):
         """A task is over: its work is to end, and whoever feeds it feeds nobody."""
 
     @abstractmethod
-    def _tell_reader(self, channel: Channel) -> None:
+    def _tell_reader(self, channel: C) -> None:
         """A stream is over, the handler knows, and now its reader may."""
 
-    def _begin_stream(self, channel: Channel) -> None:
+    def _begin_stream(self, channel: C) -> None:
         """A stream has a writer to read it."""
 
     def _forget(self, job: J) -> None:
@@ -127,12 +129,14 @@ class BaseRunner(ABC, Generic[J]):
             self._manifests[manifest] = None
             self._ids.update(dict.fromkeys(each.id for each in _items(manifest)))
             pipelines = _pipelines(manifest)
+            senders: dict[Stream, J] = {}
             readers: dict[Stream, J] = {}
             for task in manifest.tasks:
                 job = self._jobs[task] = self._make_job(task, manifest, pipelines[task])
+                senders.update(dict.fromkeys(task.sink_streams(), job))
                 readers.update(dict.fromkeys(task.source_streams(), job))
             for stream in manifest.streams:
-                channel = self._make_channel(stream, readers.get(stream))
+                channel = self._make_channel(stream, senders.get(stream), readers.get(stream))
                 self._channels[stream] = channel
                 self._owners[channel] = manifest
             for task in manifest.tasks:
@@ -222,7 +226,7 @@ class BaseRunner(ABC, Generic[J]):
         with self._lock:
             self._end(job, end)
 
-    def _show(self, manifest: Manifest, channel: Channel, state: StreamState) -> None:
+    def _show(self, manifest: Manifest, channel: C, state: StreamState) -> None:
         """A sender's word about its stream; none counts once that is closed."""
         with self._lock:
             if channel.state not in (state, StreamState.CLOSED):
@@ -278,13 +282,13 @@ class BaseRunner(ABC, Generic[J]):
         for channel in job.sinks:
             self._close_channel(job.manifest, channel)
 
-    def _close_channel(self, manifest: Manifest, channel: Channel) -> None:
+    def _close_channel(self, manifest: Manifest, channel: C) -> None:
         if channel.state is not StreamState.CLOSED:
             channel.state = StreamState.CLOSED
             tell = partial(self._tell_closed, manifest, channel)
             channel.close(partial(self._delivery.post, tell))
 
-    def _end_all(self, manifest: Manifest) -> list[Channel]:
+    def _end_all(self, manifest: Manifest) -> list[C]:
         """Every task of it is over, and every stream closed.  Gives these."""
         for task in manifest.tasks:
             self._end(self._jobs[task], TaskStatus(TaskState.CANCELLED))
@@ -295,14 +299,14 @@ class BaseRunner(ABC, Generic[J]):
 
     # Without it.
 
-    def _tell_closed(self, manifest: Manifest, channel: Channel) -> None:
+    def _tell_closed(self, manifest: Manifest, channel: C) -> None:
         """Called by the delivery: the reader learns of the end once the handler has."""
         try:
             manifest.stream_event_handler(channel.stream, StreamState.CLOSED)
         finally:
             self._tell_reader(channel)
 
-    def _tell_all(self, channels: Sequence[Channel]) -> None:
+    def _tell_all(self, channels: Sequence[C]) -> None:
         """Return once all that these channels and their tasks have to tell was delivered."""
         for channel in channels:
             channel.settle()

@@ -49,11 +49,11 @@ __all__ = ["LocalRunner", "RunnerClosed"]
 
 
 @dataclass(slots=True, eq=False)
-class _Job(Job):
+class _Job(Job[Channel]):
     inbox: Inbox = field(default_factory=Inbox)
 
 
-class LocalRunner(BaseRunner[_Job]):
+class LocalRunner(BaseRunner[_Job, Channel]):
     """Implements `workflow.Runner` over `data`, on threads; to be closed.
 
     ``slots``: how many tasks that read no stream run at once, of one pipeline.  ``buffer``: the
@@ -150,7 +150,8 @@ class LocalRunner(BaseRunner[_Job]):
     def _make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> _Job:
         return _Job(task, manifest, pipeline)
 
-    def _make_channel(self, stream: Stream, reader: _Job | None) -> Channel:
+    def _make_channel(self, stream: Stream, sender: _Job | None, reader: _Job | None) -> Channel:
+        del sender
         if reader is None:
             return Channel(stream)
         channel = Channel(stream, reader.inbox, self.buffer)
