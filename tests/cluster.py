@@ -2,12 +2,13 @@
 
 import os
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import sleep
-from typing import ClassVar
+from typing import Any
 
-import psutil
 import pyarrow as pa
 import pytest
 from distributed import Client
@@ -23,36 +24,44 @@ MOMENT = 0.05  # seconds in which it would do what it should not
 
 @contextmanager
 def cluster(workers: int = 2) -> Iterator[Client]:
-    """A cluster of this machine whose processes are gone afterwards."""
-    before = dict.fromkeys(psutil.Process().children(recursive=True))
+    """A cluster of this machine, whose processes are gone afterwards."""
     with local_cluster(workers) as client:
         yield client
-    until(lambda: all(child in before for child in psutil.Process().children(recursive=True)))
+        pids = list(client.run(os.getpid).values())
+    assert until(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def ready(client: Client, workers: int = 2) -> None:
-    """Wait for workers that are started again."""
-    client.wait_for_workers(workers, timeout=60)
+@pytest.fixture(scope="session")
+def dask_client() -> Iterator[Client]:
+    """One cluster of two workers for all tests of a process."""
+    with cluster() as client:
+        yield client
 
 
-def kill(pid: int) -> None:
-    """The process dies at once; returns when it has."""
-    process = psutil.Process(pid)
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def whole(client: Client) -> Client:
+    """The cluster, once workers that were killed or retired are replaced."""
+    client.cluster.scale(2)
+    client.wait_for_workers(2, timeout=60)
+    return client
 
 
 class OnACluster(RunnerContract[DaskRunner]):
     """The hooks for a DaskRunner, all of them on one cluster kept up."""
 
-    client: ClassVar[Client]
+    client: Client
 
-    @pytest.fixture(scope="class", autouse=True)
-    @classmethod
-    def _cluster(cls) -> Iterator[None]:
-        with cluster() as client:
-            cls.client = client
-            yield
+    @pytest.fixture(autouse=True)
+    def _cluster(self, dask_client: Client) -> None:
+        self.client = dask_client
 
     def make_runner(self) -> DaskRunner:
         return DaskRunner(self.client, Numbered(), slots=6, buffer=1, batch_rows=8)
@@ -76,7 +85,7 @@ class OnACluster(RunnerContract[DaskRunner]):
     def lose_worker(self, runner: DaskRunner, task: Task) -> bool:
         worker = runner.worker_of(task)
         assert worker is not None
-        kill(worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
         return True
 
     def tables(self, runner: DaskRunner) -> Mapping[str, int]:
@@ -87,3 +96,66 @@ class OnACluster(RunnerContract[DaskRunner]):
         left = threads_left()
         if left and not self._open:  # a test may have several Runners
             raise AssertionError(f"got threads {left} after the close, expected none")
+
+
+class Wire:
+    """A wire to a port of this machine, which can be cut: then nothing comes through any more.
+
+    Neither end is told, as where a cable is pulled.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._whole = threading.Event()
+        self._whole.set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Nothing comes through from now on."""
+        self._whole.clear()
+
+    def close(self) -> None:
+        """Break all connections."""
+        for each in (self._listener, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                for ends in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=ends, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if self._whole.is_set():
+                    target.sendall(data)
+
+
+class OverWires(DaskRunner):
+    """Reaches each hub over a wire, as do the other hubs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.wires: dict[int, Wire] = {}  # by the worker's process
+        super().__init__(*args, **kwargs)
+
+    def _announce(self, event: tuple[float, Any]) -> None:
+        said = event[1]
+        scheme, _, port = said["hub"].rpartition(":")
+        wire = self.wires.get(said["pid"])
+        if wire is None:
+            wire = self.wires[said["pid"]] = Wire(int(port))
+        super()._announce((event[0], {**said, "hub": f"{scheme}:{wire.port}"}))
+
+    def close(self) -> None:
+        super().close()
+        for wire in self.wires.values():
+            wire.close()

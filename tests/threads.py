@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic, monotonic_ns, sleep
+from typing import Any
 
 import pyarrow as pa
 
@@ -14,6 +15,7 @@ from properties.monitors import MONITORS, judge_trace
 from properties.monitors.story import TERMINAL
 from workflow import Options, Plan, Workflow
 from workflow.plan import DataObjScan
+from workflow.runners._base import BaseRunner
 from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 from workflow.trace import Recorder, Trace
@@ -111,7 +113,7 @@ class Ran:
 
 def recorded(
     plan: Plan,
-    runner: LocalRunner,
+    runner: BaseRunner[Any, Any],
     *,
     options: Options | None = None,
     after: int | None = None,

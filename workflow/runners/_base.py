@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import pyarrow as pa
 from ulid import ULID
@@ -200,6 +201,25 @@ class BaseRunner(ABC, Generic[J, C]):
     def read(results: Readable) -> Iterator[pa.RecordBatch]:
         """Every record of the results; raises the error that ends them."""
         return read(results)
+
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel all tasks, deliver what is to be told, and end every thread.  Idempotent.
+
+        Manifests may still be unregistered.  Raises RunnerError if called by a handler or by what
+        a writer wakes: a thread cannot join itself.
+        """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def tables(self) -> Mapping[str, int]:
         """How much is kept, by kind."""

@@ -33,8 +33,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from workflow.manifest import Manifest
 from workflow.runner import RunnerError
@@ -78,11 +77,7 @@ class LocalRunner(BaseRunner[_Job, Channel]):
     # What a user calls besides.
 
     def close(self) -> None:
-        """Cancel all tasks, deliver what is to be told, and join every thread.  Idempotent.
-
-        Manifests may still be unregistered.  Raises RunnerError if called by a handler or by what
-        a writer wakes: a thread cannot join itself.
-        """
+        """Cancel all tasks, deliver what is to be told, and join every thread: see `BaseRunner`."""
         if self._delivery.is_current or threading.current_thread() in self._threads:
             raise RunnerError("close: got a call from one of the Runner's own threads")
         with self._lock:
@@ -96,17 +91,6 @@ class LocalRunner(BaseRunner[_Job, Channel]):
             self._threads.clear()
             self._over.clear()
         self._delivery.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def tables(self) -> Mapping[str, int]:
         """How much is kept, by kind."""

@@ -1,5 +1,6 @@
 """DaskRunner: the tasks of workflows in the workers of a Dask cluster."""
 
+import logging
 import queue
 import secrets
 import threading
@@ -8,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import dask
 import pyarrow as pa
@@ -104,7 +104,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         slots: int = 4,
         buffer: int = 4,
         batch_rows: int = 8192,
-        patience: float = 4.0,
+        patience: float = 3.0,
         grace: float = 10.0,
     ) -> None:
         for name, value in (("slots", slots), ("buffer", buffer), ("batch_rows", batch_rows)):
@@ -147,19 +147,22 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         self._client.subscribe_topic(self._topic, self._announce)
         sent = _Beside(partial(self._client.register_plugin, plugin, name=self._topic))
         sent.wait(self.patience + 1)  # a worker that is stopped does not answer
-        if sent.done:
+        if isinstance(sent.error, OSError):
+            pass  # nor does one that has just died
+        elif sent.error is not None:
+            raise sent.error
+        count = 1
+        if sent.result is not None:
+            count = len(sent.result)
             for event in self._client.get_events(self._topic):
                 self._announce(event)
         end = monotonic() + _JOINING
         with self._changed:
-            while not self._ready(len(sent.result) if sent.done else 1):
+            while len(self._links) < max(count, 1):
                 if not self._changed.wait(end - monotonic()):
                     break
             if not self._links:
                 raise NoWorkers(f"got no worker of {self._client!r} within {_JOINING:g} s")
-
-    def _ready(self, count: int) -> bool:
-        return len(self._links) >= max(count, 1)
 
     # What a user calls besides the protocol.
 
@@ -188,11 +191,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
             }
 
     def close(self) -> None:
-        """Cancel all tasks, deliver what is to be told, and leave the cluster.  Idempotent.
-
-        Manifests may still be unregistered.  Raises RunnerError if called by a handler or by what
-        a writer wakes: a thread cannot join itself.
-        """
+        """Cancel all tasks, deliver what is to be told, and leave the cluster: see `BaseRunner`."""
         if self._delivery.is_current or threading.current_thread() in self._pumps:
             raise RunnerError("close: got a call from one of the Runner's own threads")
         with self._lock:
@@ -215,17 +214,6 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         left = _Beside(partial(self._client.unregister_worker_plugin, self._topic))
         left.wait(self.patience)
         self._delivery.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # What the account of tasks and streams asks, with its lock held.
 
@@ -482,6 +470,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
             link.close()
 
     def _meet(self, location: str, address: str, pid: int) -> None:
+        self._bury()  # it may have been lost there
         if location in self._links:
             return
         peer = Peer(location, self._secret, self._certificates)
@@ -537,14 +526,16 @@ class _Beside:
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.result: Any = None
-        self.done = False
+        self.error: Exception | None = None
         self._call = call
         self._thread = threading.Thread(target=self._make, name="windtunnel call", daemon=True)
         self._thread.start()
 
     def _make(self) -> None:
-        self.result = self._call()
-        self.done = True
+        try:
+            self.result = self._call()
+        except Exception as error:  # noqa: BLE001 - for whoever waits
+            self.error = error
 
     def wait(self, seconds: float) -> None:
         """Until it has returned, at most so long."""
@@ -571,6 +562,7 @@ def local_cluster(workers: int = 2) -> Iterator[Client]:
             processes=True,
             dashboard_address=None,
             memory_limit=None,
+            silence_logs=logging.CRITICAL,  # a worker's loss is told by its tasks
         ) as cluster,
         Client(cluster) as client,
     ):

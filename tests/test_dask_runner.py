@@ -1,0 +1,259 @@
+"""DaskRunner on real worker processes.  `make cluster` repeats what chance decides."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from random import Random
+from time import monotonic, sleep
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from cluster import OnACluster, OverWires, dask_client, is_alive, whole
+from distributed import Client
+from pyarrow import flight
+from stored import chain, vector_lines
+from test_local_runner import CASES, Breaks, held, many, plan_of, wrong
+from threads import FAILS, Numbered, Ran, recorded, threads_left, until
+
+from properties.contract import ROWS
+from properties.contract.bench import Work
+from workflow import (
+    Identifiers,
+    Options,
+    Plan,
+    StreamState,
+    Task,
+    TaskCancelled,
+    TaskState,
+    Workflow,
+)
+from workflow.plan import DataObjScan, Limit, Merge, TopK
+from workflow.runners.dask import DaskRunner, NoWorkers, TaskFailed, WorkerInfo, WorkerLost
+
+__all__ = ["dask_client"]  # a fixture
+
+RUNS = int(os.environ.get("WINDTUNNEL_CLUSTER_RUNS", "1"))
+LOSS = 5.0  # seconds in which a lost worker is noticed
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    assert threads_left() == []
+
+
+class TestOnACluster(OnACluster):
+    """Processes and a network, and whatever the system makes of them."""
+
+    @pytest.fixture(autouse=True, params=range(RUNS))
+    def _again(self) -> None:
+        """Every test so many times."""
+
+
+# Answers.
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("query", CASES)
+def test_each_query_gives_the_rows_of_the_reference(
+    dask_client: Client, query: str, count: int
+) -> None:
+    runner = DaskRunner(whole(dask_client), held(count), buffer=2, batch_rows=50)
+    ran = recorded(plan_of(query, count), runner)
+    assert (ran.error, wrong(query, ran), ran.violations) == (None, None, [])
+
+
+@pytest.mark.parametrize("seed", range(10 if RUNS == 1 else 200))
+def test_whatever_is_done_to_a_run_it_keeps_the_rules(dask_client: Client, seed: int) -> None:
+    draw = Random(seed)
+    query, count = draw.choice(list(CASES)), draw.choice((1, 2, 8))
+    after, at = draw.choice((0, 1, 2)), draw.choice((0, 1))
+    deeds: dict[str, dict[str, Any]] = {
+        "reads": {},
+        "reads slowly": {"pause": 0.007},
+        "cancels": {"after": after, "then": lambda workflow: workflow.cancel("enough")},
+        "closes": {"after": after, "then": Workflow.close},
+        "meets damage": {},
+        "loses a worker": {"after": after, "then": lambda _workflow: kill_one(runner)},
+    }
+    deed = draw.choice(list(deeds))
+    data: Any = held(count)
+    if deed == "meets damage":
+        data = Breaks(data, f"objects/{draw.randrange(count)}", at)
+    runner = DaskRunner(
+        whole(dask_client),
+        data,
+        slots=draw.choice((1, 2, 4)),
+        buffer=draw.choice((1, 3)),
+        batch_rows=draw.choice((10, 60, 500)),
+    )
+    options = Options(max_running_scan_tasks=draw.choice((0, 0, 2)))
+    ran = recorded(plan_of(query, count), runner, options=options, **deeds[deed])
+    assert ran.violations == []
+    if ran.error is None:
+        assert wrong(query, ran) is None
+
+
+def kill_one(runner: DaskRunner) -> None:
+    workers = runner.workers()
+    if workers:
+        os.kill(workers[0].pid, signal.SIGKILL)
+
+
+# Workers are lost.
+
+
+class Endless:
+    """Twenty rows, and where the location says so these again and again."""
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        yield from Numbered().batches(location, section, rows)
+        while location == "endless":
+            yield from Numbered().batches(location, section, rows)
+
+
+def spread(runner: DaskRunner) -> tuple[Work, dict[Task, WorkerInfo]]:
+    """A parent and children on both workers, all at work: with whom each is."""
+    work = Work(runner, "spread")
+    children = tuple(work.leaf(chain(DataObjScan(location="endless"))) for _ in range(3))
+    work.sink(work.merge(children))
+    work.register()
+    writer = work.listen(work.tasks[0], room=50)
+    work.start()
+    assert until(lambda: writer.turned_away > 0)
+    places: dict[Task, WorkerInfo] = {}
+    for task in work.tasks:
+        worker = runner.worker_of(task)
+        assert worker is not None
+        places[task] = worker
+    assert len(dict.fromkeys(places.values())) == 2
+    return work, places
+
+
+def killed(runner: DaskRunner, worker: WorkerInfo) -> None:
+    os.kill(worker.pid, signal.SIGKILL)
+
+
+def stopped(runner: DaskRunner, worker: WorkerInfo) -> None:
+    os.kill(worker.pid, signal.SIGSTOP)
+
+
+def cut_off(runner: DaskRunner, worker: WorkerInfo) -> None:
+    assert isinstance(runner, OverWires)
+    runner.wires[worker.pid].cut()
+
+
+@pytest.mark.parametrize("lose", [killed, stopped, cut_off])
+@pytest.mark.parametrize("of", ["the parent", "a child"])
+def test_the_tasks_of_a_lost_worker_have_failed_within_five_seconds(
+    dask_client: Client, lose: Callable[[DaskRunner, WorkerInfo], None], of: str
+) -> None:
+    kind = OverWires if lose is cut_off else DaskRunner
+    with kind(whole(dask_client), Endless(), buffer=2) as runner:
+        work, places = spread(runner)
+        parent, child = work.tasks[0], work.tasks[1]
+        lost = places[parent if of == "the parent" else child]
+        mine = [task for task in work.tasks if places[task] == lost]
+        lose(runner, lost)
+        start = monotonic()
+        try:
+            assert until(lambda: work.over(*mine), LOSS)
+            print(f"{lose.__name__}: noticed after {monotonic() - start:.1f} s")
+            assert [work.ends(task) for task in mine] == [[TaskState.FAILED]] * len(mine)
+            others = [task for task in work.tasks if task not in mine]
+            assert not any(TaskState.FAILED in work.ends(task) for task in others)
+            # The same Runner goes on with who is left.
+            workflow = Workflow(many(3), runner, ids=Identifiers("next"))
+            assert sum(batch.num_rows for batch in runner.read(workflow.run())) == 5
+            workflow.close()
+            work.unregister()
+            assert until(lambda: not any(runner.tables().values()))
+        finally:
+            if lose is stopped:
+                os.kill(lost.pid, signal.SIGKILL)
+    # And so does the cluster.
+    with DaskRunner(whole(dask_client), Numbered(), batch_rows=8) as runner:
+        workflow = Workflow(many(3), runner, ids=Identifiers("after"))
+        assert sum(batch.num_rows for batch in runner.read(workflow.run())) == 5
+
+
+def test_the_error_names_the_worker_and_how_its_loss_was_noticed(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Endless(), buffer=2) as runner:
+        workflow = Workflow(chain(Merge(), DataObjScan(location="endless")), runner)
+        results = workflow.run()
+        read = runner.read(results)
+        next(read)
+        worker = runner.worker_of(next(iter(workflow.manifest.tasks)))
+        assert worker is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        with pytest.raises(WorkerLost, match=rf"worker {worker.address}\b"):
+            list(read)
+
+
+def test_a_worker_that_was_stopped_and_goes_on_takes_part_again(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Endless(), buffer=2, patience=1.0) as runner:
+        work, places = spread(runner)
+        lost = places[work.tasks[1]]
+        os.kill(lost.pid, signal.SIGSTOP)
+        try:
+            assert until(lambda: len(runner.workers()) == 1)
+        finally:
+            os.kill(lost.pid, signal.SIGCONT)
+        assert until(lambda: lost in runner.workers())
+        work.unregister()
+        spread(runner)
+
+
+def test_a_worker_that_comes_later_takes_tasks(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Endless(), buffer=2) as runner:
+        first = runner.workers()
+        os.kill(first[0].pid, signal.SIGKILL)
+        assert until(lambda: len(runner.workers()) == 2 and first[0] not in runner.workers())
+        spread(runner)
+
+
+def test_tasks_wait_for_a_worker_where_there_is_none(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Numbered(), batch_rows=8) as runner:
+        for worker in runner.workers():
+            os.kill(worker.pid, signal.SIGKILL)
+        assert until(lambda: not runner.workers())
+        workflow = Workflow(many(3), runner)
+        assert sum(batch.num_rows for batch in runner.read(workflow.run())) == 5
+        workflow.close()
+
+
+def test_a_worker_that_is_retired_ends_its_tasks_first(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Slow(), batch_rows=1) as runner:
+        ran: list[int] = []
+        workflow = Workflow(many(4), runner)
+        results = workflow.run()
+        assert until(
+            lambda: any(workflow.state(t) is TaskState.RUNNING for t in tasks_of(workflow))
+        )
+        worker = runner.workers()[0]
+        retiring = threading.Thread(
+            target=lambda: dask_client.retire_workers([worker.address], close_workers=True)
+        )
+        retiring.start()
+        ran = [batch.num_rows for batch in runner.read(results)]
+        retiring.join()
+        assert sum(ran) == 5
+        assert until(lambda: worker not in runner.workers())
+        workflow.close()
+
+
+class Slow:
+    """Twenty rows, a hundredth of a second each."""
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        for batch in Numbered().batches(location, section, rows):
+            sleep(0.01)
+            yield batch
+
+
+def tasks_of(workflow: Workflow) -> tuple[Task, ...]:
+    return workflow.manifest.tasks
