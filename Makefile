@@ -8,7 +8,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test answers bench edits threads mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test answers bench edits threads cluster mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
@@ -31,6 +31,9 @@ threads: venv  ## on real threads, where chance decides: the contract 50 times, 
 			|| exit 1; \
 	done
 	@WINDTUNNEL_THREAD_RUNS=200 $(BIN)/python -m pytest -q -n 0 tests/test_local_runner.py -k whatever $(ARGS)
+
+cluster: venv  ## on worker processes: the contract 50 times on one cluster kept up, 200 recorded runs; a quarter of an hour
+	@WINDTUNNEL_CLUSTER_RUNS=50 $(BIN)/python -m pytest -q -n 0 tests/test_dask_runner.py -k "OnACluster or whatever" $(ARGS)
 
 mutants: venv  ## hunt every mutant, and look for false alarms; ARGS="NAME" for some, "--write" for the page, "--keep" for the kept failures
 	@$(BIN)/python -m scenarios.mutation $(ARGS)

@@ -48,8 +48,7 @@ def is_alive(pid: int) -> bool:
 
 
 def whole(client: Client) -> Client:
-    """The cluster, once workers that were killed or retired are replaced."""
-    client.cluster.scale(2)
+    """The cluster, once workers that were killed are started again."""
     client.wait_for_workers(2, timeout=60)
     return client
 

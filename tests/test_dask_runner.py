@@ -4,33 +4,30 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from cluster import OnACluster, OverWires, dask_client, is_alive, whole
-from distributed import Client
+from cluster import OnACluster, OverWires, cluster, dask_client, whole
+from distributed import Client, Security
 from pyarrow import flight
-from stored import chain, vector_lines
+from stored import chain
 from test_local_runner import CASES, Breaks, held, many, plan_of, wrong
-from threads import FAILS, Numbered, Ran, recorded, threads_left, until
+from threads import FAILS, Numbered, recorded, threads_left, until
 
-from properties.contract import ROWS
 from properties.contract.bench import Work
-from workflow import (
-    Identifiers,
-    Options,
-    Plan,
-    StreamState,
-    Task,
-    TaskCancelled,
-    TaskState,
-    Workflow,
+from workflow import Identifiers, Options, Task, TaskState, Workflow
+from workflow.plan import DataObjScan, Merge
+from workflow.runners.dask import (
+    DaskRunner,
+    TaskFailed,
+    WorkerInfo,
+    WorkerLost,
+    local_cluster,
 )
-from workflow.plan import DataObjScan, Limit, Merge, TopK
-from workflow.runners.dask import DaskRunner, NoWorkers, TaskFailed, WorkerInfo, WorkerLost
 
 __all__ = ["dask_client"]  # a fixture
 
@@ -82,7 +79,7 @@ def test_whatever_is_done_to_a_run_it_keeps_the_rules(dask_client: Client, seed:
     data: Any = held(count)
     if deed == "meets damage":
         data = Breaks(data, f"objects/{draw.randrange(count)}", at)
-    runner = DaskRunner(
+    runner: DaskRunner = DaskRunner(
         whole(dask_client),
         data,
         slots=draw.choice((1, 2, 4)),
@@ -133,11 +130,11 @@ def spread(runner: DaskRunner) -> tuple[Work, dict[Task, WorkerInfo]]:
     return work, places
 
 
-def killed(runner: DaskRunner, worker: WorkerInfo) -> None:
+def killed(_runner: DaskRunner, worker: WorkerInfo) -> None:
     os.kill(worker.pid, signal.SIGKILL)
 
 
-def stopped(runner: DaskRunner, worker: WorkerInfo) -> None:
+def stopped(_runner: DaskRunner, worker: WorkerInfo) -> None:
     os.kill(worker.pid, signal.SIGSTOP)
 
 
@@ -158,10 +155,8 @@ def test_the_tasks_of_a_lost_worker_have_failed_within_five_seconds(
         lost = places[parent if of == "the parent" else child]
         mine = [task for task in work.tasks if places[task] == lost]
         lose(runner, lost)
-        start = monotonic()
         try:
             assert until(lambda: work.over(*mine), LOSS)
-            print(f"{lose.__name__}: noticed after {monotonic() - start:.1f} s")
             assert [work.ends(task) for task in mine] == [[TaskState.FAILED]] * len(mine)
             others = [task for task in work.tasks if task not in mine]
             assert not any(TaskState.FAILED in work.ends(task) for task in others)
@@ -225,24 +220,42 @@ def test_tasks_wait_for_a_worker_where_there_is_none(dask_client: Client) -> Non
         workflow.close()
 
 
-def test_a_worker_that_is_retired_ends_its_tasks_first(dask_client: Client) -> None:
-    with DaskRunner(whole(dask_client), Slow(), batch_rows=1) as runner:
-        ran: list[int] = []
+def retire(client: Client, worker: WorkerInfo) -> threading.Thread:
+    call = partial(client.retire_workers, [worker.address], close_workers=True)
+    retiring = threading.Thread(target=call)
+    retiring.start()
+    return retiring
+
+
+def test_a_worker_that_is_retired_ends_its_tasks_first() -> None:
+    with cluster() as client, DaskRunner(client, Slow(), batch_rows=1) as runner:
         workflow = Workflow(many(4), runner)
         results = workflow.run()
-        assert until(
-            lambda: any(workflow.state(t) is TaskState.RUNNING for t in tasks_of(workflow))
-        )
+        tasks = workflow.manifest.tasks
+        assert until(lambda: any(workflow.state(each) is TaskState.RUNNING for each in tasks))
         worker = runner.workers()[0]
-        retiring = threading.Thread(
-            target=lambda: dask_client.retire_workers([worker.address], close_workers=True)
-        )
-        retiring.start()
-        ran = [batch.num_rows for batch in runner.read(results)]
+        retiring = retire(client, worker)
+        assert sum(batch.num_rows for batch in runner.read(results)) == 5
         retiring.join()
-        assert sum(ran) == 5
         assert until(lambda: worker not in runner.workers())
         workflow.close()
+
+
+def test_what_a_retired_worker_does_not_end_in_time_has_failed_with_the_reason() -> None:
+    with cluster() as client, DaskRunner(client, Endless(), buffer=2, grace=0.5) as runner:
+        workflow = Workflow(chain(Merge(), DataObjScan(location="endless")), runner)
+        read = runner.read(workflow.run())
+        next(read)
+        [task] = workflow.manifest.tasks
+        worker = runner.worker_of(task)
+        assert worker is not None
+        retiring = retire(client, worker)
+        with pytest.raises(TaskFailed, match="WorkerRetired: the worker was retired and the task"):
+            list(read)
+        retiring.join()
+        # Who is left goes on.
+        workflow = Workflow(many(3), runner, ids=Identifiers("next"))
+        assert sum(batch.num_rows for batch in runner.read(workflow.run())) == 5
 
 
 class Slow:
@@ -255,5 +268,127 @@ class Slow:
             yield batch
 
 
-def tasks_of(workflow: Workflow) -> tuple[Task, ...]:
-    return workflow.manifest.tasks
+# Who may come in.
+
+
+class Hubs(DaskRunner):
+    """Keeps what one needs to speak to its hubs."""
+
+    @property
+    def locations(self) -> list[str]:
+        return list(self._links)
+
+    @property
+    def secret(self) -> str:
+        return self._secret
+
+
+def exchange(location: str, secret: str, command: bytes) -> Any:
+    """The first chunk that a hub answers, or its refusal."""
+    headers = [(b"authorization", secret.encode())] if secret else []
+    with flight.connect(location) as client:
+        descriptor = flight.FlightDescriptor.for_command(command)
+        writer, reader = client.do_exchange(descriptor, flight.FlightCallOptions(headers=headers))
+        with writer:
+            return reader.read_chunk()
+
+
+@pytest.mark.parametrize("secret", ["", "a guess"])
+def test_a_hub_lets_nobody_in_without_the_secret_of_the_run(
+    dask_client: Client, secret: str
+) -> None:
+    with Hubs(whole(dask_client), Numbered()) as runner:
+        for command in (b'{"control":true}', b'{"stream":"x"}', b"x"):
+            with pytest.raises(flight.FlightUnauthenticatedError, match="serves another run"):
+                exchange(runner.locations[0], secret, command)
+        assert sum(b.num_rows for b in runner.read(Workflow(many(3), runner).run())) == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        (b'{"stream":"x"}', "stream x is not known here"),
+        (b'{"control":true}', "this hub has a client already"),
+        (b"[]", r"got \[\], expected a message"),
+        (b"\xff{", "utf-8"),
+    ],
+)
+def test_a_hub_says_why_it_refuses_an_exchange(
+    dask_client: Client, command: bytes, refusal: str
+) -> None:
+    with Hubs(whole(dask_client), Numbered()) as runner:
+        with pytest.raises(pa.ArrowException, match=refusal):
+            exchange(runner.locations[0], runner.secret, command)
+        assert sum(b.num_rows for b in runner.read(Workflow(many(3), runner).run())) == 5
+
+
+def test_a_stream_has_one_reader(dask_client: Client) -> None:
+    with Hubs(whole(dask_client), Endless(), buffer=1) as runner:
+        work, _ = spread(runner)
+        [results] = work.tasks[0].sink_streams()
+        place = runner.worker_of(work.tasks[0])
+        [location] = [k for k, link in runner._links.items() if link.worker == place]
+        command = f'{{"stream":"{results.id}"}}'.encode()
+        with pytest.raises(pa.ArrowException, match="has a reader already"):
+            exchange(location, runner.secret, command)
+
+
+def test_where_dask_has_tls_the_records_have_it_too() -> None:
+    security = Security.temporary()  # type: ignore[no-untyped-call]
+    with (
+        local_cluster(2, security=security) as client,
+        Hubs(client, Numbered(), buffer=1, batch_rows=8) as runner,
+    ):
+        assert all(each.startswith("grpc+tls://127.0.0.1:") for each in runner.locations)
+        assert sum(b.num_rows for b in runner.read(Workflow(many(3), runner).run())) == 5
+        plain = runner.locations[0].replace("grpc+tls", "grpc").partition("#")[0]
+        with pytest.raises(flight.FlightUnavailableError):
+            exchange(plain, runner.secret, b'{"control":true}')
+        with pytest.raises(flight.FlightUnavailableError):  # nobody without a certificate
+            exchange(runner.locations[0].partition("#")[0], runner.secret, b'{"control":true}')
+
+
+# Odds and ends.
+
+
+def test_an_error_comes_back_with_its_kind_its_text_and_its_traceback(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Numbered(), batch_rows=8) as runner:
+        workflow = Workflow(chain(DataObjScan(location=FAILS)), runner)
+        with pytest.raises(
+            TaskFailed, match=r"^ValueError: the section is damaged \(on worker "
+        ) as it:
+            list(runner.read(workflow.run()))
+        assert 'raise ValueError("the section is damaged")' in it.value.trace
+
+
+def test_batches_of_one_stream_may_have_different_columns(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Motley(), buffer=1) as runner:
+        work = Work(runner, "motley")
+        children = tuple(work.leaf(chain(DataObjScan(location=f"{n}"))) for n in range(3))
+        work.sink(work.merge((work.merge(children[:2]),), children[2:]))
+        work.register()
+        writer = work.listen(work.tasks[0])
+        work.start()
+        assert until(work.over)
+        columns = sorted(name for batch in writer.batches for name in batch.schema.names)
+        assert [c for c in columns if c.startswith("utf8.label.")] == [
+            "utf8.label.column_0",
+            "utf8.label.column_1",
+            "utf8.label.column_2",
+        ]
+
+
+class Motley:
+    """Each section has a column of its own."""
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        del section, rows
+        yield pa.RecordBatch.from_pydict({"message": ["x"], f"label.column_{location}": ["y"]})
+
+
+@pytest.mark.parametrize("name", ["slots", "buffer", "batch_rows"])
+@pytest.mark.parametrize("value", [0, True, 1.5])
+def test_a_number_that_is_no_count_is_refused(dask_client: Client, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"DaskRunner\({name}\): got {value}, expected 1 or more"):
+        DaskRunner(dask_client, Numbered(), **{name: value})

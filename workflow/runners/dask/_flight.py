@@ -3,9 +3,12 @@
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from pyarrow import flight
 
 from workflow.runners.dask._wire import Message, decode, encode
@@ -17,25 +20,60 @@ _HEADER: Final = "authorization"
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What TLS takes, each as PEM; both ends prove who they are."""
+    """What TLS takes, each as PEM: both ends prove who they are."""
 
     authority: bytes
     certificate: bytes
     key: bytes
-    name: str  # that the certificates are made out to
+
+    @classmethod
+    def of(cls, security: Any, role: str, address: str) -> "Certificates | None":
+        """Those that Dask uses in a role, ``worker`` or ``client``; None if its address has no TLS.
+
+        Raises ValueError if one of them is not given.
+        """
+        if not address.startswith("tls://"):
+            return None
+        config = security.get_tls_config_for_role(role)
+        return cls(*(_pem(config[name], f"{role}: {name}") for name in ("ca_file", "cert", "key")))
+
+    @property
+    def name(self) -> str:
+        """Whom the certificate is made out to."""
+        certificate = x509.load_pem_x509_certificate(self.certificate)
+        try:
+            names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except x509.ExtensionNotFound:
+            pass
+        else:
+            if found := names.value.get_values_for_type(x509.DNSName):
+                return str(found[0])
+        [common, *_] = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(common.value)
+
+
+def _pem(value: str | None, what: str) -> bytes:
+    """As Dask has it: a path, or the text itself."""
+    if not value:
+        raise ValueError(f"{what}: got nothing, expected the PEM that the cluster uses for TLS")
+    return value.encode() if "\n" in value else Path(value).read_bytes()
 
 
 class Peer:
-    """A connection to the hub at a location; to be closed."""
+    """A connection to the hub at a location; to be closed.
+
+    With TLS a location ends in ``#`` and the name in the hub's certificate.
+    """
 
     def __init__(self, location: str, secret: str, certificates: Certificates | None) -> None:
         options: dict[str, Any] = {}
+        location, _, name = location.partition("#")
         if certificates is not None:
             options = {
                 "tls_root_certs": certificates.authority,
                 "cert_chain": certificates.certificate,
                 "private_key": certificates.key,
-                "override_hostname": certificates.name,
+                "override_hostname": name,
             }
         self._client = flight.connect(location, **options)
         self._headers = flight.FlightCallOptions(headers=[(_HEADER.encode(), secret.encode())])
@@ -61,9 +99,9 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
         certificates: Certificates | None,
         serve: Callable[[Message, Any, Any], None],
     ) -> None:
-        scheme, options = "grpc", {}
+        scheme, name, options = "grpc", "", {}
         if certificates is not None:
-            scheme = "grpc+tls"
+            scheme, name = "grpc+tls", f"#{certificates.name}"
             options = {
                 "tls_certificates": [(certificates.certificate, certificates.key)],
                 "verify_client": True,
@@ -72,7 +110,7 @@ class Server(flight.FlightServerBase):  # type: ignore[misc]
         if ":" in host:
             host = f"[{host}]"
         super().__init__(f"{scheme}://{host}:0", middleware={"secret": _Guard(secret)}, **options)
-        self.location: Final = f"{scheme}://{host}:{self.port}"
+        self.location: Final = f"{scheme}://{host}:{self.port}{name}"
         self._serve = serve
 
     def do_exchange(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:

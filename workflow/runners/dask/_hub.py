@@ -53,7 +53,7 @@ class HubPlugin(WorkerPlugin):
             self.data,
             worker.ip,
             self.secret,
-            certificates_of(worker.security),
+            Certificates.of(worker.security, "worker", worker.address),
             buffer=self.buffer,
             batch_rows=self.batch_rows,
         )
@@ -408,9 +408,3 @@ _ORDERS: Final[dict[str, Callable[[Hub, Message], None]]] = {
     "forget": Hub._do_forget,
     "ping": Hub._do_ping,
 }
-
-
-def certificates_of(security: Any) -> Certificates | None:
-    """What Dask's own connections use; None without TLS."""
-    del security
-    return None

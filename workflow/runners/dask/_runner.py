@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import dask
 import pyarrow as pa
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 from workflow.capture import Statistics
 from workflow.manifest import Manifest
 from workflow.runner import RunnerError
 from workflow.runners._base import BaseRunner, Job, Pipeline
 from workflow.runners._streams import Channel, WriterOutlet
-from workflow.runners.dask._flight import Peer
-from workflow.runners.dask._hub import HubPlugin, certificates_of
+from workflow.runners.dask._flight import Certificates, Peer
+from workflow.runners.dask._hub import HubPlugin
 from workflow.runners.dask._link import Link, WorkerInfo
 from workflow.runners.dask._streams import Pull
 from workflow.runners.dask._wire import Message, task_json
@@ -122,7 +122,9 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         self.batch_rows: Final = batch_rows
         self.patience: Final = patience
         self._client = client
-        self._certificates = certificates_of(client.security)
+        self._certificates = Certificates.of(
+            client.security, "client", str(client.scheduler_info()["address"])
+        )
         self._links: dict[str, Link[_Job]] = {}  # by location
         self._jobs_by_id: dict[str, _Job] = {}
         self._homeless: dict[_Job, float] = {}  # tasks without a worker, since when
@@ -543,7 +545,7 @@ class _Beside:
 
 
 @contextmanager
-def local_cluster(workers: int = 2) -> Iterator[Client]:
+def local_cluster(workers: int = 2, security: Security | None = None) -> Iterator[Client]:
     """A client of a cluster of this machine, for as long as the context lasts.
 
     Its workers are processes with one thread for Dask; one that says nothing for ten seconds is
@@ -560,8 +562,9 @@ def local_cluster(workers: int = 2) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=None,
+            security=security,
             silence_logs=logging.CRITICAL,  # a worker's loss is told by its tasks
         ) as cluster,
         Client(cluster) as client,
