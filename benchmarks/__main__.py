@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks.against_duckdb import against_duckdb
 from benchmarks.against_simpy import against_simpy
+from benchmarks.cluster import cluster
 from benchmarks.growth import growth, large_run
 from benchmarks.local import local
 from benchmarks.measure import FULL, QUICK, Figure, Sizes
@@ -31,6 +32,7 @@ BENCHMARKS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
     "shrink": token_leak,
     "shrink-mutants": every_mutant,
     "local": local,
+    "cluster": cluster,
 }
 
 

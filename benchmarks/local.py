@@ -24,7 +24,7 @@ from workflow.runners._streams import Channel, Inbox, TaskOutlet, WriterOutlet
 from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 
-__all__ = ["local"]
+__all__ = ["BUFFER", "ROWS", "batch_of_64_kib", "local"]
 
 SCANS: Final = (1, 4)
 ROWS: Final = 850  # of a batch of 64 KiB
@@ -37,7 +37,7 @@ def local(sizes: Sizes) -> Iterator[Figure]:
     """Throughputs, and their ratios."""
     for scans in SCANS:
         plan = many_scans(scans, Merge())
-        batch = _batch()
+        batch = batch_of_64_kib()
         data = Held({(f"objects/{n}", 0): [batch] * sizes.batches for n in range(scans)})
         moved = scans * sizes.batches
         calls: dict[str, Callable[[], object]] = {
@@ -58,7 +58,8 @@ def local(sizes: Sizes) -> Iterator[Figure]:
             yield Figure("local", case, f"{mine}, against {other}", times[other] / times[mine], "x")
 
 
-def _batch() -> pa.RecordBatch:
+def batch_of_64_kib() -> pa.RecordBatch:
+    """Log lines in storage form."""
     columns = {
         "stream_id": pa.array([1] * ROWS, pa.int64()),
         "timestamp": pa.array(range(ROWS), pa.timestamp("ns", "UTC")),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 from threads import FAILS, Numbered, threads_left, until
 
 from properties.contract import RunnerContract
@@ -48,7 +48,12 @@ def is_alive(pid: int) -> bool:
 
 
 def whole(client: Client) -> Client:
-    """The cluster, once workers that were killed are started again."""
+    """The cluster with two workers, once those that were killed are started again."""
+    if not until(lambda: len(client.scheduler_info()["workers"]) >= 2, 5):
+        # Killed while it started, and given up.
+        cluster = client.cluster
+        assert isinstance(cluster, LocalCluster)
+        cluster.scale(len(cluster.worker_spec) + 1)
     client.wait_for_workers(2, timeout=60)
     return client
 
@@ -63,7 +68,7 @@ class OnACluster(RunnerContract[DaskRunner]):
         self.client = dask_client
 
     def make_runner(self) -> DaskRunner:
-        return DaskRunner(self.client, Numbered(), slots=6, buffer=1, batch_rows=8)
+        return DaskRunner(whole(self.client), Numbered(), slots=6, buffer=1, batch_rows=8)
 
     def run_until(self, runner: DaskRunner, condition: Callable[[], bool]) -> None:
         del runner

@@ -1,0 +1,153 @@
+"""Batches a second through DaskRunner, beside bare Arrow Flight between the same processes.
+
+A scan of batches of 64 KiB that its worker has in memory, alone or below a Merge in another worker,
+and a reader in this process.  Bare Flight sends the same batches through as many processes with
+DoGet, once with the fragments of the plan at work on them, and once with nothing
+done to them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import repeat
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import pyarrow as pa
+from distributed import Client
+from pyarrow import flight
+
+from benchmarks.local import BUFFER, ROWS, batch_of_64_kib
+from benchmarks.measure import Figure, Sizes, interleaved
+from benchmarks.shapes import many_scans
+from workflow import Plan, Workflow, partition
+from workflow.execute import Execution
+from workflow.plan import DataObjScan, Merge
+from workflow.runners.dask import DaskRunner, local_cluster
+
+__all__ = ["cluster"]
+
+
+class Repeated:
+    """One section, of the same batch again and again."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.batch = batch_of_64_kib()
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        del location, section, rows
+        return repeat(self.batch, self.count)
+
+
+def _plans() -> dict[str, Plan]:
+    alone = Plan()
+    alone.add(DataObjScan(location="objects/0"))
+    return {"one process": alone, "two processes": many_scans(1, Merge())}
+
+
+def cluster(sizes: Sizes) -> Iterator[Figure]:
+    """Throughputs, and their ratios."""
+    data = Repeated(4 * sizes.batches)
+    with local_cluster(2) as client:
+        for case, plan in _plans().items():
+            with ExitStack() as stack:
+                bare = partial(_bare, stack, plan, data.count)
+                calls: dict[str, Callable[[], object]] = {
+                    "DaskRunner": partial(_through_the_runner, client, plan, data, BUFFER),
+                    "DaskRunner, 16 credits": partial(_through_the_runner, client, plan, data, 16),
+                    "bare Flight": bare(works=True),
+                    "bare Flight, only moving": bare(works=False),
+                }
+                times = interleaved(calls, sizes.repeats)
+            for name, spent in times.items():
+                yield Figure("cluster", case, name, data.count / spent, "batches/s")
+            for mine in ("DaskRunner", "DaskRunner, 16 credits"):
+                for other in ("bare Flight", "bare Flight, only moving"):
+                    ratio = times[other] / times[mine]
+                    yield Figure("cluster", case, f"{mine}, against {other}", ratio, "x")
+
+
+def _through_the_runner(client: Client, plan: Plan, data: Repeated, buffer: int) -> None:
+    with DaskRunner(client, data, buffer=buffer, batch_rows=ROWS) as runner:
+        workflow = Workflow(plan, runner)
+        assert sum(1 for _ in runner.read(workflow.run())) == data.count
+        workflow.close()
+
+
+def _bare(stack: ExitStack, plan: Plan, count: int, *, works: bool) -> Callable[[], object]:
+    """Reads all of it from the last of as many processes as the plan has tasks."""
+    upstream: str | None = None
+    for index in range(len(list(partition(plan).preorder())) - 1, -1, -1):
+        upstream = stack.enter_context(_serving(plan, index, count, upstream, works))
+    assert upstream is not None
+    return partial(_read, upstream, count)
+
+
+def _read(location: str, count: int) -> None:
+    with flight.connect(location) as client:
+        assert sum(1 for _ in client.do_get(flight.Ticket(b"all"))) == count
+
+
+@contextmanager
+def _serving(
+    plan: Plan, index: int, count: int, upstream: str | None, works: bool
+) -> Iterator[str]:
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(there, plan, index, count, upstream, works))
+    process.start()
+    try:
+        yield here.recv()
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(
+    connection: Connection, plan: Plan, index: int, count: int, upstream: str | None, works: bool
+) -> None:
+    server = _Server(plan, index, count, upstream, works)
+    connection.send(f"grpc://127.0.0.1:{server.port}")
+    server.serve()
+
+
+class _Server(flight.FlightServerBase):  # type: ignore[misc]
+    """Sends what a task of the plan gives, or what it is given."""
+
+    def __init__(
+        self, plan: Plan, index: int, count: int, upstream: str | None, works: bool
+    ) -> None:
+        super().__init__("grpc://127.0.0.1:0")
+        self._task = list(partition(plan).preorder())[index]
+        self._data = Repeated(count)
+        self._upstream = upstream
+        self._works = works
+
+    def do_get(self, context: Any, ticket: Any) -> Any:
+        """See `pyarrow.flight.FlightServerBase`."""
+        del context, ticket
+        batches = self._batches()
+        first = next(batches)
+        return flight.GeneratorStream(first.schema, _from(first, batches))
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        execution = Execution.of(self._task)
+        [source] = execution.sources
+        for batch in self._inputs():
+            yield from execution.push(source, batch) if self._works else (batch,)
+
+    def _inputs(self) -> Iterator[pa.RecordBatch]:
+        if self._upstream is None:
+            yield from self._data.batches("", 0, ROWS)
+            return
+        with flight.connect(self._upstream) as client:
+            for chunk in client.do_get(flight.Ticket(b"all")):
+                yield chunk.data
+
+
+def _from(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from rest
