@@ -24,7 +24,7 @@ from workflow.runners._streams import Channel, Inbox, TaskOutlet, WriterOutlet
 from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 
-__all__ = ["BUFFER", "ROWS", "batch_of_64_kib", "local"]
+__all__ = ["ROWS", "batch_of_64_kib", "local"]
 
 SCANS: Final = (1, 4)
 ROWS: Final = 850  # of a batch of 64 KiB

@@ -53,7 +53,7 @@ def whole(client: Client) -> Client:
         # Killed while it started, and given up.
         cluster = client.cluster
         assert isinstance(cluster, LocalCluster)
-        cluster.scale(len(cluster.worker_spec) + 1)
+        cluster.scale(len(cluster.worker_spec) + 1)  # type: ignore[no-untyped-call]
     client.wait_for_workers(2, timeout=60)
     return client
 

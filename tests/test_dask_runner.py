@@ -20,7 +20,7 @@ from threads import FAILS, Numbered, recorded, threads_left, until
 
 from properties.contract.bench import Work
 from workflow import Identifiers, Options, Task, TaskState, Workflow
-from workflow.plan import DataObjScan, Merge
+from workflow.plan import DataObjScan, Limit, Merge
 from workflow.runners.dask import (
     DaskRunner,
     TaskFailed,
@@ -359,6 +359,13 @@ def test_an_error_comes_back_with_its_kind_its_text_and_its_traceback(dask_clien
         ) as it:
             list(runner.read(workflow.run()))
         assert 'raise ValueError("the section is damaged")' in it.value.trace
+
+
+def test_a_task_that_cannot_be_sent_has_failed_with_the_reason(dask_client: Client) -> None:
+    with DaskRunner(whole(dask_client), Numbered()) as runner:
+        plan = chain(Limit(skip=2**32), DataObjScan(location="objects/0"))
+        with pytest.raises(TaskFailed, match="skip: got 4294967296, expected an integer"):
+            list(runner.read(Workflow(plan, runner).run()))
 
 
 def test_batches_of_one_stream_may_have_different_columns(dask_client: Client) -> None:

@@ -19,6 +19,7 @@ from distributed import Worker
 from distributed.core import Status
 from distributed.diagnostics.plugin import WorkerPlugin
 
+from workflow.graph import GraphError
 from workflow.runners._delivery import Delivery
 from workflow.runners.dask._flight import Certificates, Peer, Server
 from workflow.runners.dask._streams import Inbox, Pull, Sink, Source, serve_sink
@@ -150,7 +151,13 @@ class Hub:
     # What the client orders.
 
     def _do_run(self, message: Message) -> None:
-        task = decode_task(message["task"])
+        try:
+            task = decode_task(message["task"])
+        except (GraphError, ValueError) as error:  # what the plan's JSON cannot hold
+            told = {"kind": type(error).__name__, "text": str(error), "trace": ""}
+            name = message["task"]["id"]
+            self.say({"is": "over", "task": name, "rows": 0, "sent": {}, "error": told})
+            return
         work = _Work(self, task, message["quiet"], message["unread"])
         with self._lock:
             self._works[work.id] = work

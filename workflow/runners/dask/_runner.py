@@ -102,7 +102,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         data: Sections,
         *,
         slots: int = 4,
-        buffer: int = 4,
+        buffer: int = 16,
         batch_rows: int = 8192,
         patience: float = 3.0,
         grace: float = 10.0,
@@ -324,6 +324,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
     def _pump(self, job: _Job, channel: _Stream, pull: Pull) -> None:
         outlet = WriterOutlet(channel, partial(self._show, job.manifest))
         why = "it ended early"
+        taken = 0  # since credits were granted last
         try:
             for batch in pull.batches():
                 if not outlet.send(batch):
@@ -336,8 +337,11 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
                 if over:
                     pull.finish()
                     self._drain(job, channel)
-                else:
-                    pull.grant(1)
+                    continue
+                taken += 1
+                if 2 * taken >= self.buffer:
+                    pull.grant(taken)
+                    taken = 0
         except Stopped:
             pull.cancel()
         except (pa.ArrowException, OSError) as error:

@@ -68,7 +68,8 @@ class Sink:
         finally:
             with self._changed:
                 self._writing = False
-                self._changed.notify_all()
+                if self._unread:  # see `leave`
+                    self._changed.notify_all()
         return not self._unread
 
     def _take_credit(self) -> _Link | None:
@@ -76,7 +77,7 @@ class Sink:
         patience: float | None = _BLOCKED_AFTER
         while True:
             with self._changed:
-                if not self._may_go_on():
+                if not (self._credits or self._unread or self._stopped):
                     self._changed.wait(patience)
                 if self._stopped:
                     raise Stopped
@@ -92,9 +93,6 @@ class Sink:
                 patience = None
         self._show(StreamState.OPEN)
         return self._link
-
-    def _may_go_on(self) -> bool:
-        return self._credits > 0 or self._unread or self._stopped
 
     def _show(self, state: StreamState) -> None:
         if self._state is not state:
