@@ -28,6 +28,7 @@ from workflow.runners.dask import (
     WorkerLost,
     local_cluster,
 )
+from workflow.sections import Sections
 
 __all__ = ["dask_client"]  # a fixture
 
@@ -112,6 +113,17 @@ class Endless:
             yield from Numbered().batches(location, section, rows)
 
 
+class Large:
+    """Endless, and more in each batch than a socket takes."""
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        for batch in Endless().batches(location, section, rows):
+            numbers = batch.column("message").to_pylist()
+            texts = [f"{number:1000000}" for number in numbers]
+            yield pa.RecordBatch.from_pydict({"message": texts})
+
+
 def spread(runner: DaskRunner) -> tuple[Work, dict[Task, WorkerInfo]]:
     """A parent and children on both workers, all at work: with whom each is."""
     work = Work(runner, "spread")
@@ -143,13 +155,26 @@ def cut_off(runner: DaskRunner, worker: WorkerInfo) -> None:
     runner.wires[worker.pid].cut()
 
 
-@pytest.mark.parametrize("lose", [killed, stopped, cut_off])
-@pytest.mark.parametrize("of", ["the parent", "a child"])
+@pytest.mark.parametrize(
+    ("lose", "of", "data"),
+    [
+        (killed, "the parent", Endless),
+        (stopped, "the parent", Endless),
+        (stopped, "the parent", Large),  # what it does not take fills the network
+        (cut_off, "the parent", Endless),
+        (killed, "a child", Endless),
+        (stopped, "a child", Endless),
+        (cut_off, "a child", Endless),
+    ],
+)
 def test_the_tasks_of_a_lost_worker_have_failed_within_five_seconds(
-    dask_client: Client, lose: Callable[[DaskRunner, WorkerInfo], None], of: str
+    dask_client: Client,
+    lose: Callable[[DaskRunner, WorkerInfo], None],
+    of: str,
+    data: Callable[[], Sections],
 ) -> None:
     kind = OverWires if lose is cut_off else DaskRunner
-    with kind(whole(dask_client), Endless(), buffer=2) as runner:
+    with kind(whole(dask_client), data(), buffer=4, batch_rows=8) as runner:
         work, places = spread(runner)
         parent, child = work.tasks[0], work.tasks[1]
         lost = places[parent if of == "the parent" else child]

@@ -219,11 +219,9 @@ class Hub:
     def _pull(self, work: "_Work", source: Source, name: str, location: str) -> None:
         try:
             pull = Pull(self._peer(location), name, self.buffer)
-            source.grant, source.finish, source.leave = pull.grant, pull.finish, pull.cancel
-            if work.over:
+            source.grant, source.finish, source.leave = pull.grant, pull.cancel, pull.cancel
+            if work.over or source.over:  # before there was anything to end
                 pull.cancel()
-            if source.over:  # it ended before there was anything to finish
-                pull.finish()
             for batch in pull.batches():
                 work.inbox.put(source, batch)
             why = "it ended early"

@@ -65,7 +65,8 @@ class Link(Generic[J]):
 
     def order(self, message: Message) -> None:
         """The hub is to do something, after all that was ordered before.  Does not wait."""
-        self._outbox.post(partial(self._write, encode(message)))
+        if not self.gone:
+            self._outbox.post(partial(self._write, encode(message)))
 
     def _write(self, data: bytes) -> None:
         with suppress(pa.ArrowException, OSError):  # it is lost, which `_listen` sees

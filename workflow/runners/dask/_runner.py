@@ -5,7 +5,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -73,6 +73,7 @@ class _Stream(Channel):
         self.told = False  # its reader may know that it is over
         self.offered = 0  # batches of results
         self.drained = False  # nothing more of the results is to come
+        self.is_read = False  # it is of results, and has a thread that reads it
         self.pull: Pull | None = None  # what brings the results
 
 
@@ -268,12 +269,12 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
 
     def _begin_stream(self, channel: _Stream) -> None:
         job = channel.sender
-        if channel.writer is None or channel.pull is not None or job is None or job.link is None:
+        if channel.writer is None or channel.is_read or job is None or job.link is None:
             return
         if job.state is not TaskState.RUNNING:
             return
-        channel.pull = Pull(job.link.peer, str(channel.stream.id), self.buffer)
-        call = partial(self._pump, job, channel, channel.pull)
+        channel.is_read = True
+        call = partial(self._pump, job, channel, job.link)
         pump = threading.Thread(target=call, name="windtunnel results", daemon=True)
         self._pumps[pump] = None
         pump.start()
@@ -321,40 +322,48 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
 
     # The results, on a thread for each.
 
-    def _pump(self, job: _Job, channel: _Stream, pull: Pull) -> None:
-        outlet = WriterOutlet(channel, partial(self._show, job.manifest))
+    def _pump(self, job: _Job, channel: _Stream, link: Link[_Job]) -> None:
         why = "it ended early"
-        taken = 0  # since credits were granted last
         try:
-            for batch in pull.batches():
-                if not outlet.send(batch):
-                    pull.cancel()
-                    self._drain(job, channel)
-                    break
+            self._read_results(job, channel, link)
+        except Stopped:
+            pass
+        except (pa.ArrowException, OSError) as error:
+            why = str(error).splitlines()[0]
+        with self._lock:
+            if not (channel.drained or job.state.terminal):
+                self._end(job, _failed(_broken(link, why)))
+            self._pumps.pop(threading.current_thread(), None)
+
+    def _read_results(self, job: _Job, channel: _Stream, link: Link[_Job]) -> None:
+        pull = Pull(link.peer, str(channel.stream.id), self.buffer)
+        with self._lock:
+            channel.pull = pull
+            over = job.state.terminal or channel.drained
+        if over:
+            pull.cancel()
+        outlet = WriterOutlet(channel, partial(self._show, job.manifest))
+        taken = 0  # since credits were granted last
+        with closing(pull.batches()) as batches:
+            for batch in batches:
+                unread = not outlet.send(batch)
                 with self._lock:
                     channel.offered += 1
-                    over = channel.offered == channel.sent
-                if over:
-                    pull.finish()
-                    self._drain(job, channel)
-                    continue
+                    if unread or channel.offered == channel.sent:
+                        self._drain(job, channel)
                 taken += 1
                 if 2 * taken >= self.buffer:
                     pull.grant(taken)
                     taken = 0
-        except Stopped:
-            pull.cancel()
-        except (pa.ArrowException, OSError) as error:
-            why = str(error).splitlines()[0]
-        with self._lock:
-            if not (channel.drained or job.state.terminal) and job.link is not None:
-                self._end(job, _failed(_broken(job.link, why)))
-            self._pumps.pop(threading.current_thread(), None)
+
+    # With the lock held.
 
     def _drain(self, job: _Job, channel: _Stream) -> None:
-        with self._lock:
-            channel.drained = True
-            self._end_if_read(job)
+        """Nothing more of the results is to come, or wanted."""
+        channel.drained = True
+        if channel.pull is not None:
+            channel.pull.cancel()
+        self._end_if_read(job)
 
     def _end_if_read(self, job: _Job) -> None:
         """A task that has completed is told so once its results are read."""
@@ -415,9 +424,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         for channel in job.sinks:
             channel.sent = message["sent"][str(channel.stream.id)]
             if channel.reader is None and channel.offered == channel.sent:
-                channel.drained = True
-                if channel.pull is not None:
-                    channel.pull.finish()
+                self._drain(job, channel)
         self._end_if_read(job)
 
     def _say_broken(self, link: Link[_Job], message: Message) -> None:

@@ -8,7 +8,7 @@ under the same credits.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -68,7 +68,7 @@ class Sink:
         finally:
             with self._changed:
                 self._writing = False
-                if self._unread:  # see `leave`
+                if self._unread:  # see `settle`
                     self._changed.notify_all()
         return not self._unread
 
@@ -116,10 +116,14 @@ class Sink:
             self._changed.notify_all()
 
     def leave(self) -> None:
-        """Nobody reads any more.  Returns once no batch is being written."""
+        """Nobody reads any more."""
         with self._changed:
             self._unread = True
             self._changed.notify_all()
+
+    def settle(self) -> None:
+        """After `leave`: return once no batch is being written."""
+        with self._changed:
             while self._writing:
                 self._changed.wait()
 
@@ -146,6 +150,7 @@ def serve_sink(sink: Sink, reader: Any, writer: Any) -> None:
         pass
     finally:
         sink.leave()
+        sink.settle()  # the writer goes with the exchange
 
 
 class Pull:
@@ -157,7 +162,7 @@ class Pull:
         self._over = False
         self.grant(credits_)
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """What comes, to the end of the exchange.  Raises pyarrow.ArrowException if it breaks."""
         try:
             while True:
@@ -170,6 +175,7 @@ class Pull:
             self._close()
 
     def _close(self) -> None:
+        self._reader.cancel()
         # Without it Arrow complains on stderr about an exchange that was cancelled.
         with self._lock, suppress(pa.ArrowException, OSError):
             self._over = True
@@ -182,15 +188,8 @@ class Pull:
             if not self._over:
                 self._writer.write_metadata(str(credits_).encode())
 
-    def finish(self) -> None:
-        """All has come: let the exchange end."""
-        with self._lock, suppress(pa.ArrowException, OSError):
-            if not self._over:
-                self._over = True
-                self._writer.done_writing()
-
     def cancel(self) -> None:
-        """Break it off, whatever it waits for."""
+        """End it, whatever it waits for.  Does not wait itself."""
         self._reader.cancel()
 
 
