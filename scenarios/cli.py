@@ -7,10 +7,10 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Final, Literal, TextIO, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
 import click
 
@@ -27,9 +27,10 @@ from scenarios.determinism import (
 from scenarios.explain import explain
 from scenarios.failure import Origin
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
-from scenarios.named import find_callable
+from scenarios.progress import Progress
 from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report import describe_replay, describe_run, run_as_json
+from scenarios.runners import SLOTS, close_runner, runner_named
 from scenarios.runs import (
     LARGEST_SEED,
     Run,
@@ -46,7 +47,7 @@ from scenarios.shelf import (
     scenario_for,
     scenario_names,
 )
-from scenarios.wording import WIDTH
+from scenarios.wording import WIDTH, counted
 from sim.choices import Seeded
 from sim.parts import SOUND
 from sim.scenario import Profile, Scenario
@@ -55,6 +56,9 @@ from workflow.partition import attach_results
 from workflow.partition_json import partition_to_json
 from workflow.tree import TreeTooLarge
 from workflow.version import VERSION
+
+if TYPE_CHECKING:
+    from scenarios.data.saving import Save
 
 __all__ = ["main"]
 
@@ -72,7 +76,6 @@ _HINTS: Final = {
 }
 
 _DEMO_SEED: Final = 7
-_SLOTS: Final = 4  # of a LocalRunner
 _EXPLAINED: Final = 5  # failures of a search that are reduced: each takes seconds
 _TRACE_HELP: Final = "Save the trace here; it replays."
 _PROFILE_HELP: Final = (
@@ -92,7 +95,7 @@ _SLOTS_OPTION: Final = click.option(
     "--slots",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help="With --runner local: how many scans run at once.  [default: 4]",
+    help=f"With --runner local: how many scans run at once.  [default: {SLOTS}]",
 )
 _MUTANT_OPTION: Final = click.option(
     "--mutant",
@@ -109,7 +112,7 @@ Examples:
   windtunnel run one-token --mutant W1-token-leak
   windtunnel run log-search --data bucket --seed 7
   windtunnel run demo --seed 7 --check-determinism
-  windtunnel run plan.json --data bucket --runner local
+  windtunnel run plan.json --data bucket --runner local --to answer.parquet
 """
 _COMPARE_EXAMPLES = """\b
 Examples:
@@ -287,12 +290,20 @@ def demo_command(trace_file: str | None) -> None:
 )
 @click.option(
     "--runner",
-    type=click.Choice(["sim", "local"]),
+    metavar="RUNNER",
     default="sim",
     show_default=True,
-    help="Where tasks run: in the simulated cluster, or with --data on threads of this process.",
+    help="Where tasks run: in the simulated cluster; or with --data on threads of this process,"
+    " which is local, or on a Runner of your own, by PACKAGE.MODULE:FACTORY or FILE.py:FACTORY.",
 )
 @_SLOTS_OPTION
+@click.option(
+    "--to",
+    "result",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --data: save the answer here instead of printing it, as .parquet, .csv or .jsonl.",
+)
 @click.option(
     "--check-determinism",
     "compare",
@@ -320,6 +331,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     anew: bool,
     runner: str,
     slots: int | None,
+    result: Path | None,
     compare: bool,
     pythons: tuple[str, ...],
 ) -> None:
@@ -330,12 +342,13 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     and with 3 if --check-determinism found a difference.  Over log lines, the answer is printed
     first.
     """
-    for option, given in (("--measured", measured), ("--rebind", anew)):
+    given_here = (("--measured", measured), ("--rebind", anew), ("--to", result is not None))
+    for option, given in given_here:
         if given and not bucket:
             raise click.UsageError(f"{option} is for --data.")
         if given and compare:
             raise click.UsageError(f"{option} and --check-determinism exclude each other.")
-    if runner == "local":
+    if runner != "sim":
         for option, given in (
             ("--profile", profile is not None),
             ("--mutant", mutant is not None),
@@ -346,9 +359,16 @@ def run_command(  # noqa: PLR0917 - click passes them by name
             if given:
                 raise click.UsageError(f"{option} is for the simulated cluster.")
         if not bucket:
-            raise click.UsageError("--runner local needs --data.")
-        _run_on_threads(
-            bucket, target, anew=anew, seed=seed, as_json=as_json, slots=slots or _SLOTS
+            raise click.UsageError(f"--runner {runner} needs --data.")
+        _run_really(
+            bucket,
+            target,
+            runner,
+            anew=anew,
+            seed=seed,
+            as_json=as_json,
+            slots=slots,
+            result=result,
         )
         return
     if slots is not None:
@@ -379,6 +399,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
         bucket=bucket,
         measured=measured,
         anew=anew,
+        result=result,
     )
 
 
@@ -420,12 +441,19 @@ def _run(
     bucket: str = "",
     measured: bool = False,
     anew: bool = False,
+    result: Path | None = None,
 ) -> None:
     scenario, name = load_target(target, seed=seed, bucket=bucket, anew=anew)
-    if measured:
-        scenario = _with_measured(scenario, bucket)
     parts = MUTANTS[mutant].parts if mutant else SOUND
-    finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
+    saved = ""
+    with _result_file(scenario, result) as save:
+        if measured:
+            scenario = _with_measured(scenario, bucket)
+        finished = run(scenario, Seeded(seed), target=name, seed=seed, profile=profile, parts=parts)
+        [end, *_] = finished.outcome.ends
+        if result is not None and save is not None and end.end == "eof":
+            save(end.batches)
+            saved = str(result)
     if trace_file is not None:
         save_trace(Path(trace_file), saved_trace(finished))
     explained = None
@@ -438,18 +466,19 @@ def _run(
             mutant=mutant or "",
         )
         explained = explain(finished.judged, parts=parts, origin=origin)
-    answers = [] if scenario.data is None else _answers(finished)
     if as_json:
         shown = run_as_json(finished, explained)
-        for workload, rows in zip(shown["workloads"], answers, strict=False):
-            workload["answer"] = rows
+        for workload, answer in zip(shown["workloads"], _answers(finished, saved), strict=False):
+            workload.update(answer)
         _say_json(shown, sort_keys=True)
     else:
-        for rows in answers:
-            for line in (*_table(rows), ""):
+        if saved:
+            click.echo(f"saved      {saved}: {counted(end.rows, 'row')}")
+        else:
+            for line in _tables(finished):
                 click.echo(line)
-        saved = shlex.quote(trace_file) if trace_file and Path(trace_file).is_file() else ""
-        for line in describe_run(finished, saved=saved, width=_width()):
+        trace = shlex.quote(trace_file) if trace_file and Path(trace_file).is_file() else ""
+        for line in describe_run(finished, saved=trace, width=_width()):
             click.echo(line)
         for line in () if explained is None else explained.lines():
             click.echo(line)
@@ -466,31 +495,76 @@ def _with_measured(scenario: Scenario, bucket: str) -> Scenario:
     return scenario
 
 
-def _answers(finished: Run) -> list[list[dict[str, Any]]]:
+def _answers(finished: Run, saved: str) -> Iterator[dict[str, Any]]:
+    if finished.outcome.scenario.data is None:
+        return
     from scenarios.data.running import answer_rows  # noqa: PLC0415 - heavy
 
-    return [answer_rows(end.batches) for end in finished.outcome.ends]
+    for end in finished.outcome.ends:
+        yield {"saved": saved} if saved else {"answer": answer_rows(end.batches)}
 
 
-def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    from scenarios.data.running import table  # noqa: PLC0415 - heavy
+def _tables(finished: Run) -> Iterator[str]:
+    if finished.outcome.scenario.data is None:
+        return
+    from scenarios.data.running import answer_lines  # noqa: PLC0415 - heavy
 
-    return table(rows)
+    for end in finished.outcome.ends:
+        yield from (*answer_lines(end.batches), "")
 
 
-def _run_on_threads(
-    bucket: str, target: str, *, anew: bool, seed: int, as_json: bool, slots: int
+def _result_file(scenario: Scenario, place: Path | None) -> "AbstractContextManager[Save | None]":
+    """What saves the answer of a scenario with one plan."""
+    if place is None:
+        return nullcontext()
+    if len(scenario.workloads) != 1:
+        plans = counted(len(scenario.workloads), "plan")
+        raise InputError("--to", f"got {scenario.name} with {plans}, expected one")
+    from scenarios.data.saving import result_file  # noqa: PLC0415 - heavy
+
+    return result_file(place)
+
+
+def _run_really(
+    bucket: str,
+    target: str,
+    name: str,
+    *,
+    anew: bool,
+    seed: int,
+    as_json: bool,
+    slots: int | None,
+    result: Path | None,
 ) -> None:
-    from scenarios.data.threads import on_threads  # noqa: PLC0415 - heavy
+    from scenarios.data.real import on_runner  # noqa: PLC0415 - heavy
     from workflow.objects import Bucket  # noqa: PLC0415 - heavy
 
+    make = runner_named(name, slots=slots)
     scenario, _ = load_target(target, seed=seed, bucket=bucket, anew=anew)
-    finished = on_threads(scenario, Bucket(bucket), slots=slots)
+    saved = ""
+    with _result_file(scenario, result) as save:
+        runner = make(Bucket(bucket))
+        try:
+            with Progress(sys.stderr) if _is_terminal(sys.stderr) else nullcontext() as progress:
+                finished = on_runner(scenario, runner, progress=progress)
+        finally:
+            close_runner(runner)
+        if save is not None and list(finished.ends) == ["eof"]:
+            save(finished.workloads[0].batches)
+            saved = str(result)
     if as_json:
-        _say_json(finished.to_json(), sort_keys=True)
+        _say_json(
+            {
+                "scenario": scenario.name,
+                "runner": name,
+                "slots": (slots or SLOTS) if name == "local" else None,
+                "workloads": [each.to_json(saved=saved) for each in finished.workloads],
+            },
+            sort_keys=True,
+        )
     else:
         for each in finished.workloads:
-            for line in each.lines():
+            for line in each.lines(saved=saved):
                 click.echo(line)
     if "interrupted" in finished.ends:
         raise click.Abort
@@ -543,15 +617,8 @@ def compare_command(  # noqa: PLR0917 - click passes them by name
         comparison_as_json,
         describe_comparison,
     )
-    from workflow.runners.local import LocalRunner  # noqa: PLC0415 - heavy
 
-    make: Callable[..., Any]
-    if runner == "local":
-        make = partial(LocalRunner, slots=slots or _SLOTS)
-    elif slots is not None:
-        raise click.UsageError("--slots is for --runner local.")
-    else:
-        make = find_callable(runner, "--runner")
+    make = runner_named(runner, slots=slots)
     scenario, _ = load_target(target, bucket=bucket)
     with click.progressbar(
         length=runs * len(scenario.workloads),

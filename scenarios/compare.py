@@ -24,21 +24,20 @@ from scenarios.archive import found_folder
 from scenarios.data.costs import with_measured
 from scenarios.held import rows_of
 from scenarios.inputs import InputError
+from scenarios.runners import Make, close_runner
 from scenarios.runs import save_trace
 from scenarios.wording import counted
 from sim.choices import Seeded
 from sim.latency import Constant
 from sim.scenario import Cluster, Scenario
 from sim.simulate import simulate
-from workflow import Identifiers, Runner, Workflow, partition
+from workflow import Identifiers, Workflow, partition
 from workflow.raised import text_of
 from workflow.runners.reading import read
 from workflow.sections import Sections
 from workflow.trace import Event, Recorder, Trace
 
 __all__ = ["Comparison", "RealRun", "compare", "comparison_as_json", "describe_comparison"]
-
-Make = Callable[[Sections], Runner]  # one with threads of its own, and `close`
 
 PATIENCE: Final = 60.0  # seconds for a run, then it is given up
 _SIMULATED: Final = 20  # seeds
@@ -157,7 +156,7 @@ def _run(scenario: Scenario, number: int, make: Make, rows: Sections, patience: 
         workflow.close()
     finally:
         timer.cancel()
-        _close(runner)
+        close_runner(runner)
     run = RealRun(number, seconds, recorder.trace, error, late.is_set())
     run.verdicts = judge_trace(run.trace, monitors=MONITORS)
     if not error and not late.is_set():
@@ -171,12 +170,6 @@ def _run(scenario: Scenario, number: int, make: Make, rows: Sections, patience: 
 
 def _over(workflow: Workflow) -> bool:
     return all(workflow.state(task).terminal for task in workflow.manifest.tasks)
-
-
-def _close(runner: Runner) -> None:
-    close = getattr(runner, "close", None)
-    if close is not None:
-        close()
 
 
 def _save(trace: Trace, name: str) -> Path:

@@ -180,7 +180,7 @@ def test_a_runner_of_ones_own_is_named(made: Path, scenario: Scenario) -> None:
     for name, seen in (
         ("mine.py:number", "got 'mine.py:number', 3; expected something to call"),
         ("mine.py:other", "nothing of that name there; expected something to call"),
-        ("dask", "got 'dask', expected package.module:FACTORY or file.py:FACTORY"),
+        ("mine", "got 'mine', expected local, package.module:FACTORY or file.py:FACTORY"),
     ):
         assert seen in str(windtunnel(*plan, "--runner", name).exception)
     refused = windtunnel(*plan, "--runner", "mine.py:make", "--slots", 2)

@@ -12,10 +12,12 @@ import pytest
 from commands import imported, saved, windtunnel
 from stored import vector_cases
 
-from scenarios.data.threads import on_threads
+from scenarios.data.real import on_runner
+from scenarios.named import find_callable
 from sim.real import Held
 from sim.scenario import Scenario, Workload
 from workflow import plan_from_json
+from workflow.runners.local import LocalRunner
 
 CASES = {case["query"]: case for case in vector_cases()}
 LOGS = '{app="shop"}'
@@ -105,10 +107,49 @@ def test_what_does_not_go_together_is_refused(words: list[str], message: str) ->
     assert message in result.output
 
 
+OWN = """
+from workflow.runners.local import LocalRunner
+
+closed = []
+
+class Mine(LocalRunner):
+    def close(self):
+        super().close()
+        closed.append(self)
+
+def broken(data):
+    raise ConnectionError("no such cluster")
+
+def lazy(data):
+    return object()
+"""
+
+
+def test_a_runner_of_ones_own_is_named_by_its_factory_and_closed(
+    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text(OWN, encoding="utf-8")
+    plan = ("run", saved(SUMS, tmp_path), "--data", bucket, "--json", "--runner")
+    result = windtunnel(*plan, "own.py:Mine")
+    shown = json.loads(result.stdout)
+    assert (shown["runner"], shown["slots"]) == ("own.py:Mine", None)
+    assert by_text(shown["workloads"][0]["answer"]) == by_text(CASES[SUMS]["rows"])
+    assert find_callable("own.py:closed.__len__", "")() == 1
+    for name, seen in (
+        ("own.py:broken", "own.py:broken raised ConnectionError: no such cluster"),
+        ("own.py:lazy", "which has no register_manifest, unregister_manifest, listen, start, "),
+        ("own.py:other", "nothing of that name there; expected something to call"),
+        ("threads", "got 'threads', expected local, package.module:FACTORY or file.py:FACTORY"),
+    ):
+        assert seen in str(windtunnel(*plan, name).exception)
+
+
 def test_a_failed_workload_ends_no_other() -> None:
     plan = plan_from_json(CASES[LOGS]["plan"])
     twice = Scenario(workloads=(Workload(plan=plan), Workload(plan=plan)))
-    run = on_threads(twice, Held({}), slots=1)
+    with LocalRunner(Held({}), slots=1) as runner:
+        run = on_runner(twice, runner)
     assert [each.end for each in run.workloads] == ["error", "error"]
     assert run.workloads[0].error.startswith("LookupError: got section 0 of 'objects/")
     assert list(run.ends) == ["error"]

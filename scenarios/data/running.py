@@ -12,14 +12,16 @@ from scenarios.held import pinned
 from scenarios.inputs import InputError
 from scenarios.runs import roomy
 from scenarios.shelf import plan_names
+from scenarios.wording import counted
 from sim.scenario import Data, Fault, Scenario, Workload
 from workflow import GraphError, partition, smallest_limits
 from workflow.objects import Bucket, DataError, Section
 
-__all__ = ["answer_rows", "over", "table"]
+__all__ = ["answer_lines", "answer_rows", "over"]
 
 _BATCH: Final = 1_000  # rows that a scan reads at once
 _WIDEST: Final = 60  # letters of a cell
+_MOST: Final = 200  # rows of a table
 
 
 def over(scenario: Scenario, data: Data, *, anew: bool = False) -> Scenario:
@@ -91,7 +93,20 @@ def answer_rows(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
     return replace(Answer.from_batches(batches), columns=columns).to_json()
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def answer_lines(batches: Sequence[pa.RecordBatch]) -> Iterator[str]:
+    """The first rows as a table, how many are left out, and how to get them."""
+    room, first = _MOST, []
+    for batch in batches:
+        first.append(batch.slice(0, room))  # at the end none, for the sake of their columns
+        room -= first[-1].num_rows
+    yield from _table(answer_rows(first))
+    rest = sum(batch.num_rows for batch in batches) - _MOST
+    if rest > 0:
+        rows = counted(rest, "more row")
+        yield f"... and {rows}: --to FILE.parquet (.csv, .jsonl) saves all, --json prints all"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Rows below the names of their columns; long values are cut."""
     if not rows:
         return
