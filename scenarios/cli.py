@@ -8,7 +8,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
@@ -30,7 +30,7 @@ from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_p
 from scenarios.progress import Progress
 from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report import describe_replay, describe_run, run_as_json
-from scenarios.runners import SLOTS, close_runner, runner_named
+from scenarios.runners import FITS, SLOTS, WORKERS, Room, check_room, close_runner, runner_named
 from scenarios.runs import (
     LARGEST_SEED,
     Run,
@@ -95,7 +95,20 @@ _SLOTS_OPTION: Final = click.option(
     "--slots",
     type=click.IntRange(1, 1000),
     metavar="N",
-    help=f"With --runner local: how many scans run at once.  [default: {SLOTS}]",
+    help="With --runner local or dask: how many scans run at once, in each worker."
+    f"  [default: {SLOTS}]",
+)
+_WORKERS_OPTION: Final = click.option(
+    "--workers",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help=f"With --runner dask: how many worker processes are started here.  [default: {WORKERS}]",
+)
+_CLUSTER_OPTION: Final = click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="With --runner dask: the scheduler of a cluster that is there, as tcp://HOST:8786.  Its"
+    " workers read the bucket at the same path.",
 )
 _MUTANT_OPTION: Final = click.option(
     "--mutant",
@@ -113,11 +126,13 @@ Examples:
   windtunnel run log-search --data bucket --seed 7
   windtunnel run demo --seed 7 --check-determinism
   windtunnel run plan.json --data bucket --runner local --to answer.parquet
+  windtunnel run plan.json --data bucket --runner dask --workers 4
 """
 _COMPARE_EXAMPLES = """\b
 Examples:
   windtunnel compare log-search --data bucket
   windtunnel compare plan.json --data bucket --slots 2 --runs 100
+  windtunnel compare plan.json --data bucket --runner dask
   windtunnel compare plan.json --data bucket --runner my_package.runners:Mine
 """
 _REPLAY_EXAMPLES = """\b
@@ -294,9 +309,12 @@ def demo_command(trace_file: str | None) -> None:
     default="sim",
     show_default=True,
     help="Where tasks run: in the simulated cluster; or with --data on threads of this process,"
-    " which is local, or on a Runner of your own, by PACKAGE.MODULE:FACTORY or FILE.py:FACTORY.",
+    " which is local, on worker processes, which is dask, or on a Runner of your own, by"
+    " PACKAGE.MODULE:FACTORY or FILE.py:FACTORY.",
 )
 @_SLOTS_OPTION
+@_WORKERS_OPTION
+@_CLUSTER_OPTION
 @click.option(
     "--to",
     "result",
@@ -331,6 +349,8 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     anew: bool,
     runner: str,
     slots: int | None,
+    workers: int | None,
+    cluster: str | None,
     result: Path | None,
     compare: bool,
     pythons: tuple[str, ...],
@@ -342,6 +362,7 @@ def run_command(  # noqa: PLR0917 - click passes them by name
     and with 3 if --check-determinism found a difference.  Over log lines, the answer is printed
     first.
     """
+    room = Room(slots, workers, cluster)
     given_here = (("--measured", measured), ("--rebind", anew), ("--to", result is not None))
     for option, given in given_here:
         if given and not bucket:
@@ -367,12 +388,11 @@ def run_command(  # noqa: PLR0917 - click passes them by name
             anew=anew,
             seed=seed,
             as_json=as_json,
-            slots=slots,
+            room=room,
             result=result,
         )
         return
-    if slots is not None:
-        raise click.UsageError("--slots is for --runner local.")
+    check_room("sim", room)
     if compare:
         if mutant is not None:
             raise click.UsageError("--mutant and --check-determinism exclude each other.")
@@ -533,22 +553,21 @@ def _run_really(
     anew: bool,
     seed: int,
     as_json: bool,
-    slots: int | None,
+    room: Room,
     result: Path | None,
 ) -> None:
     from scenarios.data.real import on_runner  # noqa: PLC0415 - heavy
     from workflow.objects import Bucket  # noqa: PLC0415 - heavy
 
-    make = runner_named(name, slots=slots)
-    scenario, _ = load_target(target, seed=seed, bucket=bucket, anew=anew)
     saved = ""
-    with _result_file(scenario, result) as save:
-        runner = make(Bucket(bucket))
-        try:
-            with Progress(sys.stderr) if _is_terminal(sys.stderr) else nullcontext() as progress:
-                finished = on_runner(scenario, runner, progress=progress)
-        finally:
-            close_runner(runner)
+    with ExitStack() as stack:
+        make = stack.enter_context(runner_named(name, room))
+        scenario, _ = load_target(target, seed=seed, bucket=bucket, anew=anew)
+        save = stack.enter_context(_result_file(scenario, result))
+        runner = make(Bucket(Path(bucket).absolute()))
+        stack.callback(close_runner, runner)
+        with Progress(sys.stderr) if _is_terminal(sys.stderr) else nullcontext() as progress:
+            finished = on_runner(scenario, runner, progress=progress)
         if save is not None and list(finished.ends) == ["eof"]:
             save(finished.workloads[0].batches)
             saved = str(result)
@@ -557,7 +576,7 @@ def _run_really(
             {
                 "scenario": scenario.name,
                 "runner": name,
-                "slots": (slots or SLOTS) if name == "local" else None,
+                "slots": (room.slots or SLOTS) if name in FITS["slots"] else None,
                 "workloads": [each.to_json(saved=saved) for each in finished.workloads],
             },
             sort_keys=True,
@@ -591,9 +610,11 @@ def _width() -> int:
     metavar="RUNNER",
     default="local",
     show_default=True,
-    help="local, or PACKAGE.MODULE:FACTORY, which is called with the rows and gives a Runner.",
+    help="local, dask, or PACKAGE.MODULE:FACTORY, called with the rows: it gives a Runner.",
 )
 @_SLOTS_OPTION
+@_WORKERS_OPTION
+@_CLUSTER_OPTION
 @click.option(
     "--runs",
     type=click.IntRange(1, 100_000),
@@ -604,7 +625,14 @@ def _width() -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def compare_command(  # noqa: PLR0917 - click passes them by name
-    target: str, bucket: str, runner: str, slots: int | None, runs: int, as_json: bool
+    target: str,
+    bucket: str,
+    runner: str,
+    slots: int | None,
+    workers: int | None,
+    cluster: str | None,
+    runs: int,
+    as_json: bool,
 ) -> None:
     """Hold a real runner to the simulator: the plans of TARGET over the same rows.
 
@@ -618,14 +646,17 @@ def compare_command(  # noqa: PLR0917 - click passes them by name
         describe_comparison,
     )
 
-    make = runner_named(runner, slots=slots)
-    scenario, _ = load_target(target, bucket=bucket)
-    with click.progressbar(
-        length=runs * len(scenario.workloads),
-        label="runs",
-        file=sys.stderr,
-        hidden=not _is_terminal(sys.stderr),
-    ) as bar:
+    with ExitStack() as stack:
+        make = stack.enter_context(runner_named(runner, Room(slots, workers, cluster)))
+        scenario, _ = load_target(target, bucket=bucket)
+        bar = stack.enter_context(
+            click.progressbar(
+                length=runs * len(scenario.workloads),
+                label="runs",
+                file=sys.stderr,
+                hidden=not _is_terminal(sys.stderr),
+            )
+        )
         found = compare(scenario, make, name=runner, runs=runs, progress=lambda: bar.update(1))
     if as_json:
         _say_json(comparison_as_json(found), sort_keys=True)

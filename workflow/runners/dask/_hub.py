@@ -92,6 +92,7 @@ class Hub:
         self._secret = secret
         self._certificates = certificates
         self._lock = threading.Lock()
+        self._abandoning = threading.Lock()
         self._works: dict[str, _Work] = {}
         self._sinks: dict[str, Sink] = {}
         self._sources: dict[str, tuple[_Work, Source]] = {}
@@ -266,19 +267,20 @@ class Hub:
 
     def _abandon(self) -> None:
         """Nobody wants any of it any more."""
-        with self._lock:
-            voice, self._voice = self._voice, None
-            works = list(self._works.values())
-            self._works.clear()
-            self._sinks.clear()
-            self._sources.clear()
-        for work in works:
-            work.stop()
-        for work in works:
-            work.join(_SHUTDOWN)
-        if voice is not None:
-            voice.close()
-        self._client = None  # it goes with its exchange
+        with self._abandoning:  # the client's exchange must not end before all of it is done
+            with self._lock:
+                voice, self._voice = self._voice, None
+                works = list(self._works.values())
+                self._works.clear()
+                self._sinks.clear()
+                self._sources.clear()
+            for work in works:
+                work.stop()
+            for work in works:
+                work.join(_SHUTDOWN)
+            if voice is not None:
+                voice.close()
+            self._client = None  # see `BatchWriter.release`
 
     def close(self) -> None:
         """End all of it."""

@@ -3,11 +3,13 @@
 import logging
 import queue
 import secrets
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from time import monotonic
 from typing import Any, Final
 
@@ -567,20 +569,35 @@ def local_cluster(workers: int = 2, security: Security | None = None) -> Iterato
         "distributed.scheduler.worker-ttl": "10s",  # minutes, unless told
         "distributed.admin.log-format": "%(message)s",
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=None,
-            security=security,
-            silence_logs=logging.CRITICAL,  # a worker's loss is told by its tasks
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
+        with _deaf_to_interrupts():
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=None,
+                security=security,
+                silence_logs=logging.CRITICAL,  # a worker's loss is told by its tasks
+            )
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster))
         yield client
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Ctrl-C goes to every process of a terminal, and is for this one alone.
+
+    The threads and processes that begin in the context never get it; this thread does afterwards.
+    """
+    resource_tracker.ensure_running()  # where it starts, SIGINT is let in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _failed(error: Exception) -> TaskStatus:

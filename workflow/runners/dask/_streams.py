@@ -141,7 +141,8 @@ def serve_sink(sink: Sink, reader: Any, writer: Any) -> None:
 
     Raises pyarrow.ArrowInvalid if somebody else reads it.
     """
-    if not sink.attach(BatchWriter(writer)):
+    link = BatchWriter(writer)
+    if not sink.attach(link):
         raise pa.ArrowInvalid("the stream has a reader already")
     try:
         while True:
@@ -150,7 +151,8 @@ def serve_sink(sink: Sink, reader: Any, writer: Any) -> None:
         pass
     finally:
         sink.leave()
-        sink.settle()  # the writer goes with the exchange
+        sink.settle()
+        link.release()
 
 
 class Pull:

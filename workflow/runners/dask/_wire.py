@@ -7,7 +7,7 @@ objects of a bucket have different columns and an exchange has one schema.
 
 import json
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import pyarrow as pa
 from ulid import ULID
@@ -63,7 +63,7 @@ class BatchWriter:
     """Batches into one exchange, whose Flight writer it is given."""
 
     def __init__(self, writer: Any) -> None:
-        self._writer: Final = writer
+        self._writer = writer
         self._schema: pa.Schema | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -78,6 +78,13 @@ class BatchWriter:
             with pa.ipc.new_stream(stream, batch.schema) as writer:
                 writer.write_batch(batch)
             self._writer.write_metadata(stream.getvalue())
+
+    def release(self) -> None:
+        """Let go of the Flight writer; no `write` is under way, nor comes any more.
+
+        On a server it must not outlive its exchange, or memory is corrupted.
+        """
+        self._writer = None
 
 
 def decode_batch(chunk: Any) -> pa.RecordBatch:
