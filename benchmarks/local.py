@@ -20,7 +20,8 @@ from sim.real import Held
 from workflow import Identifiers, Plan, Results, Stream, StreamState, Task, Workflow, partition
 from workflow.execute import Execution
 from workflow.plan import Merge
-from workflow.runners._streams import Channel, Inbox, TaskOutlet, WriterOutlet
+from workflow.runners._streams import Inbox, TaskChannel, TaskOutlet
+from workflow.runners.channel import Channel, WriterOutlet
 from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 
@@ -121,12 +122,12 @@ def _streams(plan: Plan, data: Held, moved: int) -> None:
     """What `_bare` does without work, through the streams of a LocalRunner."""
     root, *scans = partition(plan).preorder()
     results, inbox = Results(), Inbox()
-    between = [Channel(stream, inbox, BUFFER) for stream in root.source_streams()]
-    last = Channel(Stream(Identifiers().make()), None, BUFFER)
+    between = [TaskChannel(stream, None, None, inbox, BUFFER) for stream in root.source_streams()]
+    last: Channel[None] = Channel(Stream(Identifiers().make()), None, None)
     last.listen(results)
 
-    def scan(number: int, channel: Channel) -> None:
-        outlet = TaskOutlet(channel, _nothing, inbox)
+    def scan(number: int, channel: TaskChannel) -> None:
+        outlet = TaskOutlet(channel, _nothing)
         for batch in data.batches(f"objects/{number}", 0, ROWS):
             outlet.send(batch)
         inbox.end(channel)
@@ -151,5 +152,5 @@ def _streams(plan: Plan, data: Held, moved: int) -> None:
         thread.join()
 
 
-def _nothing(_channel: Channel, _state: StreamState) -> None:
+def _nothing(_channel: object, _state: StreamState) -> None:
     pass

@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from workflow import Task, TaskState, TaskStatus
 from workflow.manifest import Manifest
-from workflow.runners._streams import Channel
+from workflow.runners._streams import TaskChannel
+from workflow.runners.channel import Channel
 from workflow.runners.local import LocalRunner, _Job
 from workflow.runners.task import Outlet
 from workflow.stream import StreamState
@@ -33,15 +34,15 @@ class ClosesBeforeTheLastRecord(LocalRunner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._kept: dict[Channel, _HoldsBack] = {}
+        self._kept: dict[Channel[_Job], _HoldsBack] = {}
 
-    def _outlet(self, job: _Job, channel: Channel) -> Outlet:
+    def _outlet(self, job: _Job, channel: Channel[_Job]) -> Outlet:
         outlet = super()._outlet(job, channel)
-        if channel.inbox is not None:
+        if isinstance(channel, TaskChannel):
             return outlet
         return self._kept.setdefault(channel, _HoldsBack(outlet))
 
-    def _finish(self, job: _Job, end: TaskStatus) -> None:
+    def finish(self, job: _Job, end: TaskStatus) -> None:
         with self._lock:
             self._close_sinks(job)
         self._delivery.flush()
@@ -50,7 +51,7 @@ class ClosesBeforeTheLastRecord(LocalRunner):
             if kept is not None and kept.last is not None and channel.writer is not None:
                 while not channel.writer.offer(kept.last):
                     threading.Event().wait(0.001)
-        super()._finish(job, end)
+        super().finish(job, end)
 
 
 class CompletesBeforeItCloses(LocalRunner):
@@ -60,8 +61,8 @@ class CompletesBeforeItCloses(LocalRunner):
         super().__init__(*args, **kwargs)
         self._timers: list[threading.Timer] = []
 
-    def _close_channel(self, manifest: Manifest, channel: Channel) -> None:
-        if channel.inbox is None:
+    def _close_channel(self, manifest: Manifest, channel: Channel[_Job]) -> None:
+        if not isinstance(channel, TaskChannel):
             super()._close_channel(manifest, channel)
         elif channel.state is not StreamState.CLOSED:
             channel.state = StreamState.CLOSED
@@ -91,8 +92,8 @@ class LosesCancels(LocalRunner):
 class PendsAfterItRuns(LocalRunner):
     """What was told first is told once more."""
 
-    def _begin(self, job: _Job) -> bool:
-        begun = super()._begin(job)
+    def begin(self, job: _Job) -> bool:
+        begun = super().begin(job)
         tell, task = job.manifest.task_event_handler, job.task
         self._delivery.post(lambda: tell(task, TaskStatus(TaskState.PENDING)))
         return begun
@@ -101,8 +102,8 @@ class PendsAfterItRuns(LocalRunner):
 class EndsTwice(LocalRunner):
     """The end of a task is told twice."""
 
-    def _finish(self, job: _Job, end: TaskStatus) -> None:
-        super()._finish(job, end)
+    def finish(self, job: _Job, end: TaskStatus) -> None:
+        super().finish(job, end)
         tell, task = job.manifest.task_event_handler, job.task
         self._delivery.post(lambda: tell(task, end))
 
@@ -120,16 +121,16 @@ class _SendsTwice:
 class SendsAgain(LocalRunner):
     """The first record of each stream is sent once more."""
 
-    def _outlet(self, job: _Job, channel: Channel) -> Outlet:
+    def _outlet(self, job: _Job, channel: Channel[_Job]) -> Outlet:
         return _SendsTwice(super()._outlet(job, channel))
 
 
 class LeavesSinksOpen(LocalRunner):
     """The sinks of a task that failed are not closed."""
 
-    def _finish(self, job: _Job, end: TaskStatus) -> None:
+    def finish(self, job: _Job, end: TaskStatus) -> None:
         if end.state is not TaskState.FAILED:
-            super()._finish(job, end)
+            super().finish(job, end)
             return
         with self._lock:
             self._set(job, end)
@@ -139,6 +140,6 @@ class LeavesSinksOpen(LocalRunner):
 class HasHiddenErrors(LocalRunner):
     """A failure is told as a cancellation."""
 
-    def _finish(self, job: _Job, end: TaskStatus) -> None:
+    def finish(self, job: _Job, end: TaskStatus) -> None:
         failed = end.state is TaskState.FAILED
-        super()._finish(job, TaskStatus(TaskState.CANCELLED) if failed else end)
+        super().finish(job, TaskStatus(TaskState.CANCELLED) if failed else end)

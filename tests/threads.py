@@ -15,7 +15,7 @@ from properties.monitors import MONITORS, judge_trace
 from properties.monitors.story import TERMINAL
 from workflow import Options, Plan, Workflow
 from workflow.plan import DataObjScan
-from workflow.runners._base import BaseRunner
+from workflow.runners.base import BaseRunner
 from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 from workflow.trace import Recorder, Trace

@@ -36,23 +36,23 @@ from functools import partial
 from typing import Final
 
 from workflow.manifest import Manifest
-from workflow.runner import RunnerError
-from workflow.runners._base import BaseRunner, Job, Pipeline, RunnerClosed
-from workflow.runners._streams import Channel, Inbox, TaskOutlet, WriterOutlet
+from workflow.runners._streams import Inbox, TaskChannel, TaskOutlet
+from workflow.runners.base import BaseRunner, Job, Pipeline, RunnerClosed
+from workflow.runners.channel import Channel, WriterOutlet
 from workflow.runners.task import Outlet, Stopped, TaskRun
 from workflow.sections import Sections
 from workflow.stream import Stream
-from workflow.task import ContributingTimeRange, Task, TaskState, TaskStatus
+from workflow.task import Task, TaskState, TaskStatus
 
 __all__ = ["LocalRunner", "RunnerClosed"]
 
 
 @dataclass(slots=True, eq=False)
-class _Job(Job[Channel]):
+class _Job(Job[Channel["_Job"]]):
     inbox: Inbox = field(default_factory=Inbox)
 
 
-class LocalRunner(BaseRunner[_Job, Channel]):
+class LocalRunner(BaseRunner[_Job, Channel[_Job]]):
     """Implements `workflow.Runner` over `data`, on threads; to be closed.
 
     ``slots``: how many tasks that read no stream run at once, of one pipeline.  ``buffer``: the
@@ -78,19 +78,16 @@ class LocalRunner(BaseRunner[_Job, Channel]):
 
     def close(self) -> None:
         """Cancel all tasks, deliver what is to be told, and join every thread: see `BaseRunner`."""
-        if self._delivery.is_current or threading.current_thread() in self._threads:
-            raise RunnerError("close: got a call from one of the Runner's own threads")
+        self.refuse_own(self._threads)
+        self.end_everything()
         with self._lock:
-            self._closed = True
-            channels = [channel for each in self._manifests for channel in self._end_all(each)]
             threads = list(self._threads)
-        self._tell_all(channels)
         for thread in threads:
             thread.join()
         with self._lock:
             self._threads.clear()
             self._over.clear()
-        self._delivery.close()
+        self.end_delivery()
 
     def tables(self) -> Mapping[str, int]:
         """How much is kept, by kind."""
@@ -104,7 +101,7 @@ class LocalRunner(BaseRunner[_Job, Channel]):
         run = self._task_run(job)
         end: TaskStatus | None = None
         try:
-            if self._begin(job):
+            if self.begin(job):
                 run.run()
                 end = TaskStatus(TaskState.COMPLETED, statistics=run.statistics)
         except Stopped:
@@ -113,39 +110,42 @@ class LocalRunner(BaseRunner[_Job, Channel]):
             reason = error if isinstance(error, Exception) else RuntimeError(repr(error))
             end = TaskStatus(TaskState.FAILED, reason, statistics=run.statistics)
         if end is not None:
-            self._finish(job, end)
+            self.finish(job, end)
         with self._lock:
-            self._free_slot(job)
+            self.free_slot(job)
             self._over.append(threading.current_thread())
 
     def _task_run(self, job: _Job) -> TaskRun:
         outlets = [self._outlet(job, channel) for channel in job.sinks]
-        host = _Host(self, job)
+        host = self.host(job)
         return TaskRun(job.task, self._data, job.inbox, outlets, host, batch_rows=self.batch_rows)
 
-    def _outlet(self, job: _Job, channel: Channel) -> Outlet:
-        report = partial(self._show, job.manifest)
-        if channel.inbox is None:
-            return WriterOutlet(channel, report)
-        return TaskOutlet(channel, report, channel.inbox)
+    def _outlet(self, job: _Job, channel: Channel[_Job]) -> Outlet:
+        report = partial(self.show, job.manifest)
+        if isinstance(channel, TaskChannel):
+            return TaskOutlet(channel, report)
+        return WriterOutlet(channel, report)
 
     # What the account of tasks and streams asks, with its lock held.
 
-    def _make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> _Job:
+    def make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> _Job:
+        """See `BaseRunner`."""
         return _Job(task, manifest, pipeline)
 
-    def _make_channel(self, stream: Stream, sender: _Job | None, reader: _Job | None) -> Channel:
-        del sender
+    def make_channel(
+        self, stream: Stream, sender: _Job | None, reader: _Job | None
+    ) -> Channel[_Job]:
+        """See `BaseRunner`."""
         if reader is None:
-            return Channel(stream)
-        channel = Channel(stream, reader.inbox, self.buffer)
-        reader.inbox.add(channel)
-        return channel
+            return Channel(stream, sender, None)
+        return TaskChannel(stream, sender, reader, reader.inbox, self.buffer)
 
-    def _slots(self) -> int:
+    def capacity(self) -> int:
+        """See `BaseRunner`."""
         return self.slots
 
-    def _run(self, job: _Job) -> None:
+    def launch(self, job: _Job) -> None:
+        """See `BaseRunner`."""
         while self._over:  # these hold no lock, and have nothing more to do
             thread = self._over.popleft()
             thread.join()
@@ -161,28 +161,13 @@ class LocalRunner(BaseRunner[_Job, Channel]):
         else:
             self._threads[thread] = None
 
-    def _halt(self, job: _Job) -> None:
+    def halt(self, job: _Job) -> None:
+        """See `BaseRunner`."""
         job.inbox.close()
 
     # Without it.
 
-    def _tell_reader(self, channel: Channel) -> None:
-        if channel.inbox is not None:
+    def tell_reader(self, channel: Channel[_Job]) -> None:
+        """See `BaseRunner`."""
+        if isinstance(channel, TaskChannel):
             channel.inbox.end(channel)
-
-
-class _Host:
-    """A task's way to its Runner: see `task.Host`."""
-
-    def __init__(self, runner: LocalRunner, job: _Job) -> None:
-        self._runner = runner
-        self._job = job
-
-    def check(self) -> None:
-        """See `task.Host`."""
-        if self._job.state is not TaskState.RUNNING:
-            raise Stopped
-
-    def narrow(self, range_: ContributingTimeRange) -> None:
-        """See `task.Host`."""
-        self._runner._narrow(self._job, range_)

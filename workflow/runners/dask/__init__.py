@@ -3,7 +3,7 @@
 Needs the extra ``windtunnel[cluster]``.
 """
 
-from workflow.runners._base import RunnerClosed
+from workflow.runners.base import RunnerClosed
 from workflow.runners.dask._link import WorkerInfo
 from workflow.runners.dask._runner import (
     DaskRunner,

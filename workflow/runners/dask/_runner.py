@@ -20,8 +20,8 @@ from distributed import Client, LocalCluster, Security
 from workflow.capture import Statistics
 from workflow.manifest import Manifest
 from workflow.runner import RunnerError
-from workflow.runners._base import BaseRunner, Job, Pipeline
-from workflow.runners._streams import Channel, WriterOutlet
+from workflow.runners.base import BaseRunner, Job, Pipeline
+from workflow.runners.channel import Channel, WriterOutlet
 from workflow.runners.dask._flight import Certificates, Peer
 from workflow.runners.dask._hub import HubPlugin
 from workflow.runners.dask._link import Link, WorkerInfo
@@ -64,13 +64,11 @@ class TaskFailed(Exception):
         return f"{self.kind}: {self.text} (on {self.worker})"
 
 
-class _Stream(Channel):
+class _Stream(Channel["_Job"]):
     """A stream whose sender is in a worker."""
 
     def __init__(self, stream: Stream, sender: "_Job | None", reader: "_Job | None") -> None:
-        super().__init__(stream, has_reader=reader is not None)
-        self.sender: Final = sender
-        self.reader: Final = reader
+        super().__init__(stream, sender, reader)
         self.sent: int | None = None  # batches, once its sender has completed
         self.told = False  # its reader may know that it is over
         self.offered = 0  # batches of results
@@ -197,15 +195,14 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
 
     def close(self) -> None:
         """Cancel all tasks, deliver what is to be told, and leave the cluster: see `BaseRunner`."""
-        if self._delivery.is_current or threading.current_thread() in self._pumps:
-            raise RunnerError("close: got a call from one of the Runner's own threads")
+        self.refuse_own(self._pumps)
         with self._lock:
-            again, self._closed = self._closed, True
-            channels = [channel for each in self._manifests for channel in self._end_all(each)]
-            pumps = list(self._pumps)
+            again = self._closed
+        self.end_everything()
         if again:
             return
-        self._tell_all(channels)
+        with self._lock:
+            pumps = list(self._pumps)
         for pump in pumps:
             pump.join()
         self._announced.put(None)
@@ -218,21 +215,25 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         self._client.unsubscribe_topic(self._topic)
         left = _Beside(partial(self._client.unregister_worker_plugin, self._topic))
         left.wait(self.patience)
-        self._delivery.close()
+        self.end_delivery()
 
     # What the account of tasks and streams asks, with its lock held.
 
-    def _make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> _Job:
+    def make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> _Job:
+        """See `BaseRunner`."""
         job = self._jobs_by_id[str(task.id)] = _Job(task, manifest, pipeline)
         return job
 
-    def _make_channel(self, stream: Stream, sender: _Job | None, reader: _Job | None) -> _Stream:
+    def make_channel(self, stream: Stream, sender: _Job | None, reader: _Job | None) -> _Stream:
+        """See `BaseRunner`."""
         return _Stream(stream, sender, reader)
 
-    def _slots(self) -> int:
+    def capacity(self) -> int:
+        """See `BaseRunner`."""
         return self.slots * max(1, len(self._hubs()))
 
-    def _run(self, job: _Job) -> None:
+    def launch(self, job: _Job) -> None:
+        """See `BaseRunner`."""
         job.has_slot = job.takes_slot
         hubs = self._hubs()
         if not hubs:
@@ -264,12 +265,13 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         if sender.state not in (TaskState.RUNNING, TaskState.COMPLETED):
             return
         if reader is None:
-            self._begin_stream(channel)
+            self.listened(channel)
         elif reader.link is not None and not reader.state.terminal:
             order = {"do": "connect", "stream": str(channel.stream.id), "at": sender.link.location}
             reader.link.order(order)
 
-    def _begin_stream(self, channel: _Stream) -> None:
+    def listened(self, channel: _Stream) -> None:
+        """See `BaseRunner`."""
         job = channel.sender
         if channel.writer is None or channel.is_read or job is None or job.link is None:
             return
@@ -281,7 +283,8 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         self._pumps[pump] = None
         pump.start()
 
-    def _halt(self, job: _Job) -> None:
+    def halt(self, job: _Job) -> None:
+        """See `BaseRunner`."""
         self._homeless.pop(job, None)
         if job.link is not None:
             job.link.jobs.pop(job, None)
@@ -298,7 +301,8 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
             job.has_slot = False
             self._delivery.post(partial(self._refill, job))
 
-    def _forget(self, job: _Job) -> None:
+    def forget(self, job: _Job) -> None:
+        """See `BaseRunner`."""
         if job.link is not None:
             job.link.order({"do": "forget", "task": str(job.task.id)})
         del self._jobs_by_id[str(job.task.id)]
@@ -313,14 +317,15 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
 
     # Without it.
 
-    def _tell_reader(self, channel: _Stream) -> None:
+    def tell_reader(self, channel: _Stream) -> None:
+        """See `BaseRunner`."""
         with self._lock:
             channel.told = True
             self._order_end(channel)
 
     def _refill(self, job: _Job) -> None:
         with self._lock:
-            self._free_slot(job)
+            self.free_slot(job)
 
     # The results, on a thread for each.
 
@@ -344,7 +349,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
             over = job.state.terminal or channel.drained
         if over:
             pull.cancel()
-        outlet = WriterOutlet(channel, partial(self._show, job.manifest))
+        outlet = WriterOutlet(channel, partial(self.show, job.manifest))
         taken = 0  # since credits were granted last
         with closing(pull.batches()) as batches:
             for batch in batches:
@@ -502,7 +507,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
             homeless = list(self._homeless)
             self._homeless.clear()
             for job in homeless:
-                self._run(job)
+                self.launch(job)
             for job in [*self._jobs.values()]:
                 self._fill_slots(job.pipeline)
             self._changed.notify_all()
@@ -531,7 +536,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
                 if job.state is TaskState.PENDING:
                     del link.jobs[job]
                     job.link = None
-                    self._run(job)
+                    self.launch(job)
                 else:
                     self._end(job, _failed(WorkerLost(f"{link.worker} was lost: {why}")))
 

@@ -7,7 +7,7 @@ work: a cancelled task is Cancelled at once, and what its work still says counts
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -28,14 +28,15 @@ from workflow.runner import (
     manifest_violations,
 )
 from workflow.runners._delivery import Delivery
-from workflow.runners._streams import Channel
+from workflow.runners.channel import Channel
 from workflow.runners.reading import Readable, read
+from workflow.runners.task import Host, Stopped
 from workflow.stream import Stream, StreamState
 from workflow.task import ContributingTimeRange, Task, TaskState, TaskStatus
 
 __all__ = ["BaseRunner", "Job", "Pipeline", "RunnerClosed"]
 
-C = TypeVar("C", bound=Channel)
+C = TypeVar("C", bound=Channel[Any])
 
 
 class RunnerClosed(RunnerError):
@@ -85,36 +86,36 @@ class BaseRunner(ABC, Generic[J, C]):
         self._ids: dict[ULID, None] = {}
         self._closed = False
 
-    # What a subclass supplies.  All but `_tell_reader` are called with the lock held.
+    # What a subclass supplies.  All but `tell_reader` are called with the lock held.
 
     @abstractmethod
-    def _make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> J:
+    def make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> J:
         """A task is registered."""
 
     @abstractmethod
-    def _make_channel(self, stream: Stream, sender: J | None, reader: J | None) -> C:
+    def make_channel(self, stream: Stream, sender: J | None, reader: J | None) -> C:
         """A stream is registered, and who writes and reads it."""
 
     @abstractmethod
-    def _slots(self) -> int:
+    def capacity(self) -> int:
         """How many tasks that take a slot may be at work, of one pipeline."""
 
     @abstractmethod
-    def _run(self, job: J) -> None:
+    def launch(self, job: J) -> None:
         """Have a task work that is Pending."""
 
     @abstractmethod
-    def _halt(self, job: J) -> None:
+    def halt(self, job: J) -> None:
         """A task is over: its work is to end, and whoever feeds it feeds nobody."""
 
     @abstractmethod
-    def _tell_reader(self, channel: C) -> None:
+    def tell_reader(self, channel: C) -> None:
         """A stream is over, the handler knows, and now its reader may."""
 
-    def _begin_stream(self, channel: C) -> None:
+    def listened(self, channel: C) -> None:
         """A stream has a writer to read it."""
 
-    def _forget(self, job: J) -> None:
+    def forget(self, job: J) -> None:
         """A task is unregistered."""
 
     # The Runner protocol.
@@ -133,11 +134,11 @@ class BaseRunner(ABC, Generic[J, C]):
             senders: dict[Stream, J] = {}
             readers: dict[Stream, J] = {}
             for task in manifest.tasks:
-                job = self._jobs[task] = self._make_job(task, manifest, pipelines[task])
+                job = self._jobs[task] = self.make_job(task, manifest, pipelines[task])
                 senders.update(dict.fromkeys(task.sink_streams(), job))
                 readers.update(dict.fromkeys(task.source_streams(), job))
             for stream in manifest.streams:
-                channel = self._make_channel(stream, senders.get(stream), readers.get(stream))
+                channel = self.make_channel(stream, senders.get(stream), readers.get(stream))
                 self._channels[stream] = channel
                 self._owners[channel] = manifest
             for task in manifest.tasks:
@@ -154,7 +155,7 @@ class BaseRunner(ABC, Generic[J, C]):
             channels = self._end_all(manifest)
             del self._manifests[manifest]
             for task in manifest.tasks:
-                self._forget(self._jobs[task])
+                self.forget(self._jobs[task])
                 del self._jobs[task], self._ids[task.id]
             for channel in channels:
                 del self._channels[channel.stream], self._owners[channel]
@@ -167,10 +168,10 @@ class BaseRunner(ABC, Generic[J, C]):
             channel = self._channels.get(stream)
             if channel is None:
                 raise UnknownStream((str(stream.id),))
-            if channel.has_reader or channel.writer is not None:
+            if channel.reader is not None or channel.writer is not None:
                 raise AlreadyBound(str(stream.id))
             channel.listen(writer)
-            self._begin_stream(channel)
+            self.listened(channel)
 
     def start(self, tasks: Sequence[Task]) -> None:
         """See `workflow.Runner`."""
@@ -204,7 +205,7 @@ class BaseRunner(ABC, Generic[J, C]):
 
     @abstractmethod
     def close(self) -> None:
-        """Cancel all tasks, deliver what is to be told, and end every thread.  Idempotent.
+        """Cancel all tasks, tell what is to be told, and end every thread.  Idempotent.
 
         Manifests may still be unregistered.  Raises RunnerError if called by a handler or by what
         a writer wakes: a thread cannot join itself.
@@ -233,7 +234,7 @@ class BaseRunner(ABC, Generic[J, C]):
 
     # For a subclass, from any thread.
 
-    def _begin(self, job: J) -> bool:
+    def begin(self, job: J) -> bool:
         """The task is at work, unless it is not to be."""
         with self._lock:
             if job.state is not TaskState.PENDING:
@@ -241,22 +242,47 @@ class BaseRunner(ABC, Generic[J, C]):
             self._set(job, TaskStatus(TaskState.RUNNING))
             return True
 
-    def _finish(self, job: J, end: TaskStatus) -> None:
+    def finish(self, job: J, end: TaskStatus) -> None:
         """What the task has come to, unless it was over before."""
         with self._lock:
             self._end(job, end)
 
-    def _show(self, manifest: Manifest, channel: C, state: StreamState) -> None:
+    def show(self, manifest: Manifest, channel: C, state: StreamState) -> None:
         """A sender's word about its stream; none counts once that is closed."""
         with self._lock:
             if channel.state not in (state, StreamState.CLOSED):
                 channel.state = state
                 self._delivery.post(partial(manifest.stream_event_handler, channel.stream, state))
 
-    def _narrow(self, job: J, range_: ContributingTimeRange) -> None:
+    def narrow(self, job: J, range_: ContributingTimeRange) -> None:
         with self._lock:
             if job.state is TaskState.RUNNING:
                 self._set(job, TaskStatus(TaskState.RUNNING, contributing_time_range=range_))
+
+    def check(self, job: J) -> None:
+        """Raises Stopped once the task is not to go on."""
+        if job.state is not TaskState.RUNNING:
+            raise Stopped
+
+    def host(self, job: J) -> Host:
+        """For a `TaskRun` of this process."""
+        return _Host(self, job)
+
+    def end_everything(self) -> None:
+        """For `close`: cancel all tasks, take no new ones, and return once all is told."""
+        with self._lock:
+            self._closed = True
+            channels = [channel for each in self._manifests for channel in self._end_all(each)]
+        self._tell_all(channels)
+
+    def end_delivery(self) -> None:
+        """For `close`, at the last: end the thread that calls the handlers."""
+        self._delivery.close()
+
+    def refuse_own(self, threads: Container[threading.Thread]) -> None:
+        """For `close`.  Raises RunnerError on one of these threads or that which tells."""
+        if self._delivery.is_current or threading.current_thread() in threads:
+            raise RunnerError("close: got a call from one of the Runner's own threads")
 
     # For a subclass, with the lock held.  Handlers are called later, see `Delivery`.
 
@@ -266,20 +292,20 @@ class BaseRunner(ABC, Generic[J, C]):
             job.pipeline.waiting.append(job)
             self._fill_slots(job.pipeline)
         else:
-            self._run(job)
+            self.launch(job)
 
-    def _free_slot(self, job: J) -> None:
+    def free_slot(self, job: J) -> None:
         """A task that took a slot is at work no more."""
         if job.takes_slot:
             job.pipeline.busy -= 1
             self._fill_slots(job.pipeline)
 
     def _fill_slots(self, pipeline: Pipeline) -> None:
-        while pipeline.waiting and pipeline.busy < self._slots():
+        while pipeline.waiting and pipeline.busy < self.capacity():
             job = self._jobs.get(pipeline.waiting.popleft().task)
             if job is not None and job.state is TaskState.PENDING:
                 pipeline.busy += 1
-                self._run(job)
+                self.launch(job)
 
     def _set(self, job: J, status: TaskStatus) -> None:
         job.state = status.state
@@ -296,7 +322,7 @@ class BaseRunner(ABC, Generic[J, C]):
         if not completed:
             # Only then: who reads what was cut short must not be taken for done before.
             self._close_sinks(job)
-        self._halt(job)
+        self.halt(job)
 
     def _close_sinks(self, job: J) -> None:
         for channel in job.sinks:
@@ -324,13 +350,29 @@ class BaseRunner(ABC, Generic[J, C]):
         try:
             manifest.stream_event_handler(channel.stream, StreamState.CLOSED)
         finally:
-            self._tell_reader(channel)
+            self.tell_reader(channel)
 
     def _tell_all(self, channels: Sequence[C]) -> None:
         """Return once all that these channels and their tasks have to tell was delivered."""
         for channel in channels:
             channel.settle()
         self._delivery.flush()
+
+
+class _Host:
+    """A task's way to its Runner: see `task.Host`."""
+
+    def __init__(self, runner: BaseRunner[Any, Any], job: Job[Any]) -> None:
+        self._runner = runner
+        self._job = job
+
+    def check(self) -> None:
+        """See `task.Host`."""
+        self._runner.check(self._job)
+
+    def narrow(self, range_: ContributingTimeRange) -> None:
+        """See `task.Host`."""
+        self._runner.narrow(self._job, range_)
 
 
 def _pipelines(manifest: Manifest) -> dict[Task, Pipeline]:
