@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
-from threads import FAILS, Numbered, threads_left, until
+from numbered import FAILS, Numbered
+from threads import threads_left, until
 
 from properties.contract import RunnerContract
 from workflow import Plan, Task

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 from cluster import OnACluster, OverWires, cluster, dask_client, whole
 from distributed import Client, Security
+from numbered import FAILS, Numbered
 from pyarrow import flight
 from stored import chain
 from test_local_runner import CASES, Breaks, held, many, plan_of, wrong
-from threads import FAILS, Numbered, recorded, threads_left, until
+from threads import recorded, threads_left, until
 
 from properties.contract.bench import Work
 from workflow import Identifiers, Options, Task, TaskState, Workflow
@@ -45,9 +46,10 @@ def _no_thread_is_left() -> Iterator[None]:
 class TestOnACluster(OnACluster):
     """Processes and a network, and whatever the system makes of them."""
 
-    @pytest.fixture(autouse=True, params=range(RUNS))
-    def _again(self) -> None:
-        """Every test so many times."""
+    @pytest.fixture(scope="class", autouse=True, params=range(RUNS))
+    @classmethod
+    def _again(cls) -> None:
+        """All tests so many times, one time after the other."""
 
 
 # Answers.

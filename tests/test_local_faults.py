@@ -15,8 +15,9 @@ from faulty_local import (
     PendsAfterItRuns,
     SendsAgain,
 )
+from numbered import FAILS, Numbered
 from stored import chain, vector_cases
-from threads import FAILS, Numbered, OnThreads, Ran, recorded, until
+from threads import OnThreads, Ran, recorded, until
 
 from properties.contract import ContractBroken
 from properties.monitors import MONITORS, judge_trace

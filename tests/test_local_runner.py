@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from numbered import FAILS, Numbered
 from stored import DATA, chain, objects_of, over, vector_cases, vector_lines
-from threads import FAILS, Numbered, Ran, recorded, threads_left, until
+from threads import Ran, recorded, threads_left, until
 
 from properties.contract import ROWS
 from properties.contract.bench import Work

@@ -2,15 +2,16 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic, monotonic_ns, sleep
 from typing import Any
 
 import pyarrow as pa
+from numbered import FAILS, Numbered
 
-from properties.contract import ROWS, RunnerContract
+from properties.contract import RunnerContract
 from properties.monitors import MONITORS, judge_trace
 from properties.monitors.story import TERMINAL
 from workflow import Options, Plan, Workflow
@@ -20,23 +21,8 @@ from workflow.runners.local import LocalRunner
 from workflow.runners.reading import read
 from workflow.trace import Recorder, Trace
 
-FAILS = "fails"  # the location of a section that breaks off after its first batch
-
 PATIENCE = 10.0  # seconds in which a LocalRunner should have done anything
 MOMENT = 0.02  # seconds in which it would do what it should not
-
-
-class Numbered:
-    """Every section has the same rows, whose messages are their numbers."""
-
-    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
-        """See `workflow.sections.Sections`."""
-        del section
-        for start in range(0, ROWS, rows):
-            numbers = range(start, min(start + rows, ROWS))
-            yield pa.RecordBatch.from_pydict({"message": [str(number) for number in numbers]})
-            if location == FAILS:
-                raise ValueError("the section is damaged")
 
 
 def until(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
