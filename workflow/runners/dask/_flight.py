@@ -66,10 +66,11 @@ class Peer:
     """
 
     def __init__(self, location: str, secret: str, certificates: Certificates | None) -> None:
-        options: dict[str, Any] = {}
+        # A connection of its own: a shared one may remember that nobody was there a moment ago.
+        options: dict[str, Any] = {"generic_options": [("grpc.use_local_subchannel_pool", 1)]}
         location, _, name = location.partition("#")
         if certificates is not None:
-            options = {
+            options |= {
                 "tls_root_certs": certificates.authority,
                 "cert_chain": certificates.certificate,
                 "private_key": certificates.key,

@@ -228,6 +228,8 @@ class Hub:
             why = "it ended early"
         except (pa.ArrowException, OSError) as error:
             why = str(error)
+            with self._lock:
+                self._peers.pop(location, None)  # whoever comes there next is somebody else
         if not (work.over or source.over):
             self.say({"is": "broken", "task": work.id, "stream": name, "why": why})
 
