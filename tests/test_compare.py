@@ -1,6 +1,7 @@
 """`windtunnel compare`: a real runner held to the simulator, and what each verdict finds."""
 
 import json
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -8,14 +9,24 @@ from time import sleep
 
 import pytest
 from commands import filled, windtunnel
-from faulty_local import ClosesBeforeTheLastRecord, EndsTwice, PendsAfterItRuns, SendsAgain
+from faulty_local import (
+    ClosesBeforeTheLastRecord,
+    CompletesBeforeItCloses,
+    EndsTwice,
+    HasHiddenErrors,
+    LeavesSinksOpen,
+    LosesCancels,
+    PendsAfterItRuns,
+    SendsAgain,
+)
 
 from scenarios.compare import Comparison, compare, describe_comparison
+from scenarios.disturbed import Breaking, Endless
 from scenarios.inputs import InputError
 from scenarios.runs import load_target
 from sim.scenario import Scenario
 from workflow import Task
-from workflow.runners.local import LocalRunner
+from workflow.runners.local import LocalRunner, _Job
 from workflow.sections import Sections
 
 
@@ -48,34 +59,76 @@ def rules_of(found: Comparison) -> dict[str, None]:
     }
 
 
-def test_a_sound_runner_passes_all_three(scenario: Scenario) -> None:
+def test_a_sound_runner_passes_all(scenario: Scenario) -> None:
     found = compare(scenario, LocalRunner, name="local", runs=3)
     assert found.right
-    assert [run.judged for run in found.runs] == [True] * 3
+    assert [run.judged for run in found.of("read")] == [True] * 3
     assert found.saved is None
     lines = told(found).splitlines()
-    assert lines[0] == "runner     local, 3 runs of sum-by-level"
-    assert lines[1].startswith("rules      35 hold, 0 violated, ")
+    assert lines[0] == "runner     local, 3 runs of sum-by-level, and 3 that are cut short"
+    assert re.match(r"rules      3\d hold, 0 violated, ", lines[1])
     assert lines[2] == "answer     right in 3 of 3 runs, wrong in 0"
-    assert lines[3].startswith("time       real ")
-    assert any("a task of RangeAggregation: " in line for line in lines)
+    assert lines[3] == "cancel     2 of 2 runs ended with every task over"
+    assert lines[4] == "failure    told as it was in 1 of 1 run"
+    assert lines[5].startswith("time       real ")
+    assert lines[6].startswith("           fitted to the other 2 runs: a start ")
+    assert any("a task of RangeAggregation that scans: " in line for line in lines)
 
 
 def test_the_simulated_time_is_of_the_same_tasks(scenario: Scenario) -> None:
-    found = compare(scenario, LocalRunner, name="local", runs=2)
-    assert {*found.real_kinds} == {*found.simulated_kinds}
-    assert len(found.simulated) == 20
+    found = compare(scenario, LocalRunner, name="local", runs=4)
+    assert {*found.kinds} == {"RangeAggregation that scans", "VectorAggregation"}
+    assert (len(found.real), len(found.simulated), found.own) == (2, 20, False)
     assert min(found.simulated) > 0
-    runs, seeds = len(found.runs), len(found.simulated)
-    for kind, ticks in found.real_kinds.items():
-        assert len(ticks) * seeds == len(found.simulated_kinds[kind]) * runs
+    for kind in found.kinds.values():
+        assert len(kind.real) * 20 == len(kind.simulated) * 2
+        assert kind.alone
+
+
+def test_a_single_run_is_fitted_to_itself_and_that_is_said(scenario: Scenario) -> None:
+    found = compare(scenario, LocalRunner, name="local", runs=1)
+    assert found.own
+    assert "fitted to the same 1 run: " in told(found)
 
 
 def test_a_record_that_is_sent_again_is_a_wrong_answer(scenario: Scenario) -> None:
     found = compare(scenario, SendsAgain, name="again", runs=2)
     assert not found.right
-    assert all(run.difference for run in found.runs)
+    assert all(run.difference for run in found.of("read"))
     assert "answer     right in 0 of 2 runs, wrong in 2\n           got " in told(found)
+
+
+def test_a_cancel_that_is_lost_shows_as_a_task_that_runs_on(scenario: Scenario) -> None:
+    found = compare(scenario, LosesCancels, name="lost", runs=1, bound=0.3)
+    assert not found.right
+    assert {"C5"} <= {*rules_of(found)}
+    words = told(found)
+    assert "cancel     0 of 2 runs ended with every task over\n" in words
+    assert re.search("still at it, cancelled: .*m0/t1", words)
+    assert all(run.given_up == (run.how in ("cancelled", "closed")) for run in found.runs)
+
+
+def test_a_failure_that_is_told_as_a_cancellation_is_found(scenario: Scenario) -> None:
+    found = compare(scenario, HasHiddenErrors, name="hidden", runs=1)
+    assert not found.right
+    assert "failure    told as it was in 0 of 1 run" in told(found)
+    assert "VIOLATED   a failure is told as it was: got " in told(found)
+
+
+def test_sinks_of_a_failed_task_that_stay_open_break_s4(scenario: Scenario) -> None:
+    found = compare(scenario, LeavesSinksOpen, name="open", runs=1, bound=0.3)
+    assert not found.right
+    assert {"S4"} <= {*rules_of(found)}
+
+
+def test_an_end_that_is_told_after_its_reader_has_ended_is_found(scenario: Scenario) -> None:
+    found = compare(scenario, CompletesBeforeItCloses, name="early", runs=1)
+    assert not found.right
+    assert re.search(
+        r"VIOLATED   a stream's end is told before its reader acts on it: m0/t0 is Completed, and"
+        r" the end of m0/s1.* was not told",
+        told(found),
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,8 +174,39 @@ class Deaf(LocalRunner):
         """See `workflow.Runner`."""
 
 
+class Sleeps(LocalRunner):
+    """Tasks that scan take some time more, in later runs."""
+
+    def _begin(self, job: _Job) -> None:
+        super()._begin(job)
+        if job.takes_slot:
+            sleep(0.1)
+
+
+def test_a_kind_that_is_suddenly_slower_is_named(scenario: Scenario) -> None:
+    reading = 0
+
+    def make(data: Sections) -> LocalRunner:
+        nonlocal reading
+        reading += not isinstance(data, Endless | Breaking)
+        return (Sleeps if reading > 6 else LocalRunner)(data)
+
+    found = compare(scenario, make, name="sleeps", runs=9)
+    assert found.right
+    [slower] = [line for line in told(found).splitlines() if line.startswith("SLOWER")]
+    assert slower.startswith("SLOWER     a task of RangeAggregation that scans is at work for 1")
+    assert "; in earlier runs, " in slower
+
+
+def test_a_kind_that_is_always_slow_is_named(scenario: Scenario) -> None:
+    found = compare(scenario, Sleeps, name="sleeps", runs=2)
+    [slower] = [line for line in told(found).splitlines() if line.startswith("SLOWER")]
+    assert slower.startswith("SLOWER     a task of RangeAggregation that scans is at work for 1")
+    assert " of them on one processor, " in slower
+
+
 def test_a_run_that_does_not_end_is_given_up(scenario: Scenario) -> None:
-    found = compare(scenario, Deaf, name="deaf", runs=1, patience=0.3)
+    found = compare(scenario, Deaf, name="deaf", runs=1, patience=0.3, bound=0.1)
     assert not found.right
     assert found.runs[0].given_up
     assert "given up   1 run that did not end\n" in told(found)
@@ -163,9 +247,15 @@ def test_the_command_compares_and_says_it_as_json(made: Path, scenario: Scenario
     assert done.exit_code == 0
     shown = json.loads(done.stdout)
     assert shown["right"] is True
-    assert [run["answer"] for run in shown["runs"]] == ["right"]
+    assert [(run["how"], run["answer"]) for run in shown["runs"]] == [
+        ("read", "right"),
+        ("cancelled", None),
+        ("closed", None),
+        ("failing", None),
+    ]
     assert shown["runs"][0]["rules"]["T1"] == "holds"
-    assert {*shown["kinds"]} == {"RangeAggregation", "VectorAggregation"}
+    assert {*shown["kinds"]} == {"RangeAggregation that scans", "VectorAggregation"}
+    assert shown["fitted"]["runs"] == 1
 
 
 def test_a_runner_of_ones_own_is_named(made: Path, scenario: Scenario) -> None:
@@ -191,5 +281,5 @@ def test_a_runner_of_ones_own_is_named(made: Path, scenario: Scenario) -> None:
 def test_several_plans_run_one_after_the_other(made: Path) -> None:
     scenario, _ = load_target("two-queries", bucket=str(made))
     found = compare(scenario, partial(LocalRunner, slots=2), name="local", runs=2)
-    assert [run.workload for run in found.runs] == [0, 1, 0, 1]
+    assert [run.workload for run in found.of("read")] == [0, 1, 0, 1]
     assert found.right
