@@ -637,8 +637,9 @@ def compare_command(  # noqa: PLR0917 - click passes them by name
     """Hold a real runner to the simulator: the plans of TARGET over the same rows.
 
     Judges each recorded run by every rule that it shows enough for, its answer by that of a single
-    process, and tells its time beside that of the simulated cluster.  Exits with 1 if a rule is
-    violated, an answer is wrong, or a run did not end within a minute.
+    process, and tells its time beside that of a simulated cluster that was fitted to other runs.
+    Some more runs are cancelled, closed and made to fail.  Exits with 1 if a rule is violated, an
+    answer is wrong, or a run did not end in time.
     """
     from scenarios.compare import (  # noqa: PLC0415 - heavy
         compare,

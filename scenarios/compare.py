@@ -54,6 +54,7 @@ _SIMULATED: Final = 20  # seeds, at most
 _ENOUGH: Final = 10.0  # seconds of simulation, then one seed for each fitted run must do
 _SHOWN: Final = 5  # violations
 _SLOWER: Final = 3.0  # times
+_LEAST: Final = 1_000  # microseconds, of which less is not compared
 _NOTABLE: Final = 10_000  # microseconds more than expected, to be told
 
 
@@ -485,11 +486,12 @@ def _unfinished(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _describe_time(found: Comparison) -> Iterator[str]:
-    model, real, simulated = found.model, found.real, found.simulated
+    model = found.model
     if model is None:
         return
-    ratio = median(real) / max(median(simulated), 1)
-    yield f"time       real {_spread(real)}; simulated {_spread(simulated)}: {ratio:.2f} times"
+    ratio = median(found.real) / max(median(found.simulated), 1)
+    spreads = f"real {_spread(found.real)}; simulated {_spread(found.simulated)}"
+    yield f"time       {spreads}: {ratio:.2f} times"
     where = "the same" if found.own else "the other"
     yield (
         f"           fitted to {where} {counted(model.runs, 'run')}: a start {_ms(model.start)},"
@@ -498,8 +500,9 @@ def _describe_time(found: Comparison) -> Iterator[str]:
     for name in sorted(found.kinds):
         kind = found.kinds[name]
         if kind.real and kind.simulated:
-            off = median(kind.real) / max(median(kind.simulated), 1)
-            times = f"{_spread(kind.real)}; {_spread(kind.simulated)}: {off:.2f} times"
+            real, simulated = median(kind.real), median(kind.simulated)
+            off = f": {real / max(simulated, 1):.2f} times" if max(real, simulated) > _LEAST else ""
+            times = f"{_spread(kind.real)}; {_spread(kind.simulated)}{off}"
             yield f"           a task of {name}: {times}"
     yield from (f"SLOWER     {each}" for each in _slower(found))
 
