@@ -303,6 +303,11 @@ def fit(runs: Sequence[tuple[int, Timed]]) -> Model:
     for kind, rows, ticks in (each for run in seen for each in run):
         pooled.setdefault(kind, []).append((rows, ticks))
     kinds = {kind: _pace(found) for kind, found in pooled.items()}
+    # Of a task with few rows, a moment's delay is many times what it takes.
+    least = {
+        kind: median(kinds[kind].ticks(rows) for rows, _ in found) / 2
+        for kind, found in pooled.items()
+    }
     scans: dict[int, int] = {}
     likes: dict[int, tuple[Like, ...]] = {}
     for (number, run), observed in zip(runs, seen, strict=True):
@@ -310,7 +315,7 @@ def fit(runs: Sequence[tuple[int, Timed]]) -> Model:
         spread: dict[str, list[int]] = {}
         for kind, rows, ticks in observed:
             middle = kinds[kind].ticks(rows)
-            if middle:
+            if middle > least[kind]:
                 share = _THOUSANDTHS**2 * ticks // middle
                 spread.setdefault(kind, []).append(share)
         like = Like(tuple(run.starts), {kind: _some(found) for kind, found in spread.items()})
