@@ -171,12 +171,14 @@ load_target = cli.load_target
 cli.load_target = lambda target, **_: load_target(target)
 objects.Bucket = lambda place: Endless()
 sys.argv[1:] = ["run", "plan.json", "--data", "none", "--runner", "local", "--slots", "1"]
+sys.argv += ["--to", "a.csv"]
 cli.main()
 """
 
 
 def test_an_interruption_cancels_and_says_what(tmp_path: Path) -> None:
     saved(SUMS, tmp_path)
+    (tmp_path / "a.csv").write_text("older", encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS],
         cwd=tmp_path,
@@ -195,3 +197,5 @@ def test_an_interruption_cancels_and_says_what(tmp_path: Path) -> None:
     assert cancelled.startswith("   cancelled: t0 ")
     assert cancelled.endswith(" and 4 more")
     assert told == "windtunnel: interrupted\n"
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "older"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.csv", "plan.json"]
