@@ -81,7 +81,7 @@ class Timed:
     deliveries: list[int]  # of results, from the offer to the reader
     scans: int  # tasks that read no stream and ran at once, at most
     makespan: int  # from the manifest to what the reader saw last
-    ending: int  # of that, what comes after the end of the last task that did its work
+    ending: int  # of that, what comes after the end of the task that writes the results
 
 
 def kind_of(root: str, *, reads_streams: bool) -> str:
@@ -109,8 +109,7 @@ def timed(events: Sequence[Event]) -> Timed:
         for name, spell in story.spells.items()
         if name in story.started and id(spell) not in waited
     ]
-    ends = [spell.end for spell in spells if spell.state == "Completed"]
-    ending = max(0, story.last - max(ends, default=story.last))
+    ending = max(0, story.last - story.root_end)
     return Timed(spells, sorted(starts), story.deliveries, scans, story.last - story.first, ending)
 
 
@@ -126,6 +125,7 @@ class _Story:
         self._blocked: dict[str, list[tuple[int, int]]] = {}
         self._since: dict[str, int] = {}
         self._told: dict[str, list[int]] = {}  # of each stream, when
+        self._closed: dict[str, list[int]] = {}  # the same of its end, once
         self._offered: list[int] = []
         self._taken: list[int] = []
         self._read: list[int] = []
@@ -137,6 +137,8 @@ class _Story:
             if spell.end < 0:
                 spell.end = max(self.last, spell.begun)
             spell.at_work = self._at_work(name, spell)
+        ends = [s.end for name, s in self.spells.items() if 0 in self._tasks[name]["sinks"]]
+        self.root_end = max(ends, default=self.last)
         for taken, read in zip(self._taken, self._read, strict=False):
             self.deliveries.append(read - taken)
 
@@ -167,6 +169,8 @@ class _Story:
         elif name in self._since:
             self._blocked.setdefault(name, []).append((self._since.pop(name), event.tick))
         self._told.setdefault(name, []).append(event.tick)
+        if state == "Closed" and name not in self._closed:
+            self._closed[name] = [event.tick]
 
     def _on_write(self, event: Event) -> None:
         self._offered.append(event.tick)
@@ -190,8 +194,7 @@ class _Story:
         whole = (spell.begun, spell.end)
         if spell.reads_streams:
             sources = [f"{place}/s{index}" for index in task["sources"]]
-            told = [tick for each in sources for tick in self._told.get(each, [])]
-            last = max((tick for tick in told if tick <= spell.end), default=spell.begun)
+            last = self._last_word(sources, spell)
             busy = [span for each in sources for span in self._blocked.get(each, [])]
             busy.append((last, spell.end))
         else:
@@ -200,6 +203,18 @@ class _Story:
             span for index in task["sinks"] for span in self._blocked.get(f"{place}/s{index}", [])
         ]
         return list(_within(whole, busy, full))
+
+    def _last_word(self, sources: Sequence[str], spell: Spell) -> int:
+        """When the last of its sources was told to be over, or to bring something.
+
+        One that ended before them had enough: if any were over, from the first of these on.
+        """
+        closed = [tick for each in sources for tick in self._closed.get(each, [])]
+        closed = [tick for tick in closed if tick <= spell.end]
+        if closed and len(closed) < len(sources):
+            return min(closed)
+        told = [tick for each in sources for tick in self._told.get(each, [])]
+        return max((tick for tick in told if tick <= spell.end), default=spell.begun)
 
 
 def _within(
@@ -272,7 +287,7 @@ class Model:
     start: int  # until the word that a task runs, in the middle
     word: int  # between scheduler and worker: half of a start, or of what follows a last source
     delivery: int  # a record on its way, there or back
-    ending: int  # from the end of the last task to the end that the reader sees
+    ending: int  # from the end of the task that writes the results to what the reader saw last
     overlap: int  # tenths of tasks that advance at once, where more are at work
     kinds: Mapping[str, Pace]  # of task
     scans: Mapping[int, int]  # by workload: tasks that scan, at once
