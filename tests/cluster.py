@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 from numbered import FAILS, Numbered
 from threads import threads_left, until
 
@@ -50,11 +50,6 @@ def is_alive(pid: int) -> bool:
 
 def whole(client: Client) -> Client:
     """The cluster with two workers, once those that were killed are started again."""
-    if not until(lambda: len(client.scheduler_info()["workers"]) >= 2, 5):
-        # Killed while it started, and given up.
-        cluster = client.cluster
-        assert isinstance(cluster, LocalCluster)
-        cluster.scale(len(cluster.worker_spec) + 1)  # type: ignore[no-untyped-call]
     client.wait_for_workers(2, timeout=60)
     return client
 

@@ -572,7 +572,8 @@ def local_cluster(workers: int = 2, security: Security | None = None) -> Iterato
     settings = {
         "distributed.scheduler.allowed-failures": 0,  # nothing runs twice unnoticed
         "distributed.scheduler.worker-ttl": "10s",  # minutes, unless told
-        "distributed.admin.log-format": "%(message)s",
+        # Else one that is started again when another loss of it is that old, is given up.
+        "distributed.deploy.lost-worker-timeout": "1 hour",
     }
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(settings))
