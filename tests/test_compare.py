@@ -177,10 +177,12 @@ class Deaf(LocalRunner):
 class Sleeps(LocalRunner):
     """Tasks that scan take some time more, in later runs."""
 
-    def _begin(self, job: _Job) -> None:
-        super()._begin(job)
+    def begin(self, job: _Job) -> bool:
+        """See `BaseRunner`."""
+        begun = super().begin(job)
         if job.takes_slot:
             sleep(0.3)
+        return begun
 
 
 def test_a_kind_that_is_suddenly_slower_is_named(scenario: Scenario) -> None:

@@ -4,6 +4,7 @@ What is true of a task or stream is decided here, under one lock, and not where 
 work: a cancelled task is Cancelled at once, and what its work still says counts no more.
 """
 
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -11,7 +12,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import pyarrow as pa
 from ulid import ULID
@@ -28,13 +29,13 @@ from workflow.runner import (
     manifest_violations,
 )
 from workflow.runners._delivery import Delivery
-from workflow.runners.channel import Channel
+from workflow.runners.channel import Channel, WriterOutlet
 from workflow.runners.reading import Readable, read
 from workflow.runners.task import Host, Stopped
 from workflow.stream import Stream, StreamState
 from workflow.task import ContributingTimeRange, Task, TaskState, TaskStatus
 
-__all__ = ["BaseRunner", "Job", "Pipeline", "RunnerClosed"]
+__all__ = ["BaseRunner", "Channel", "Job", "Pipeline", "RunnerClosed", "WriterOutlet"]
 
 C = TypeVar("C", bound=Channel[Any])
 
@@ -54,9 +55,9 @@ class Pipeline:
     waiting: deque["Job[Any]"] = field(default_factory=deque)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Job(Generic[C]):
-    """A task here."""
+    """A task here; whoever runs it may give it more attributes."""
 
     task: Task
     manifest: Manifest
@@ -88,17 +89,17 @@ class BaseRunner(ABC, Generic[J, C]):
 
     # What a subclass supplies.  All but `tell_reader` are called with the lock held.
 
-    @abstractmethod
     def make_job(self, task: Task, manifest: Manifest, pipeline: Pipeline) -> J:
         """A task is registered."""
+        return cast(J, Job(task, manifest, pipeline))
 
-    @abstractmethod
     def make_channel(self, stream: Stream, sender: J | None, reader: J | None) -> C:
         """A stream is registered, and who writes and reads it."""
+        return cast(C, Channel(stream, sender, reader))
 
-    @abstractmethod
     def capacity(self) -> int:
-        """How many tasks that take a slot may be at work, of one pipeline."""
+        """How many tasks that take a slot may be at work, of one pipeline; any, unless told."""
+        return sys.maxsize
 
     @abstractmethod
     def launch(self, job: J) -> None:
@@ -259,6 +260,13 @@ class BaseRunner(ABC, Generic[J, C]):
             if job.state is TaskState.RUNNING:
                 self._set(job, TaskStatus(TaskState.RUNNING, contributing_time_range=range_))
 
+    def free_slot(self, job: J) -> None:
+        """A task that was launched is at work no more."""
+        if job.takes_slot:
+            with self._lock:
+                job.pipeline.busy -= 1
+                self._fill_slots(job.pipeline)
+
     def check(self, job: J) -> None:
         """Raises Stopped once the task is not to go on."""
         if job.state is not TaskState.RUNNING:
@@ -293,12 +301,6 @@ class BaseRunner(ABC, Generic[J, C]):
             self._fill_slots(job.pipeline)
         else:
             self.launch(job)
-
-    def free_slot(self, job: J) -> None:
-        """A task that took a slot is at work no more."""
-        if job.takes_slot:
-            job.pipeline.busy -= 1
-            self._fill_slots(job.pipeline)
 
     def _fill_slots(self, pipeline: Pipeline) -> None:
         while pipeline.waiting and pipeline.busy < self.capacity():

@@ -47,7 +47,7 @@ from workflow.task import Task, TaskState, TaskStatus
 __all__ = ["LocalRunner", "RunnerClosed"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Job(Job[Channel["_Job"]]):
     inbox: Inbox = field(default_factory=Inbox)
 
@@ -111,8 +111,8 @@ class LocalRunner(BaseRunner[_Job, Channel[_Job]]):
             end = TaskStatus(TaskState.FAILED, reason, statistics=run.statistics)
         if end is not None:
             self.finish(job, end)
+        self.free_slot(job)
         with self._lock:
-            self.free_slot(job)
             self._over.append(threading.current_thread())
 
     def _task_run(self, job: _Job) -> TaskRun:

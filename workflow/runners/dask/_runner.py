@@ -77,7 +77,7 @@ class _Stream(Channel["_Job"]):
         self.pull: Pull | None = None  # what brings the results
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Job(Job[_Stream]):
     link: "Link[_Job] | None" = None
     due: TaskStatus | None = None  # how it ends, once its results are read
@@ -299,7 +299,7 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
                     channel.pull.cancel()
         if job.has_slot:
             job.has_slot = False
-            self._delivery.post(partial(self._refill, job))
+            self._delivery.post(partial(self.free_slot, job))
 
     def forget(self, job: _Job) -> None:
         """See `BaseRunner`."""
@@ -322,10 +322,6 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         with self._lock:
             channel.told = True
             self._order_end(channel)
-
-    def _refill(self, job: _Job) -> None:
-        with self._lock:
-            self.free_slot(job)
 
     # The results, on a thread for each.
 
