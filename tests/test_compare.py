@@ -272,12 +272,12 @@ def test_a_runner_of_ones_own_is_named(made: Path, scenario: Scenario) -> None:
     for name, seen in (
         ("mine.py:number", "got 'mine.py:number', 3; expected something to call"),
         ("mine.py:other", "nothing of that name there; expected something to call"),
-        ("mine", "got 'mine', expected local, package.module:FACTORY or file.py:FACTORY"),
+        ("mine", "got 'mine', expected dask, local, package.module:FACTORY or file.py:FACTORY"),
     ):
         assert seen in str(windtunnel(*plan, "--runner", name).exception)
     refused = windtunnel(*plan, "--runner", "mine.py:make", "--slots", 2)
     assert refused.exit_code == 2
-    assert "--slots is for --runner local" in refused.output
+    assert "--slots is for --runner dask or local" in refused.output
 
 
 def test_several_plans_run_one_after_the_other(made: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_commands_over_rows_run_one_after_the_other(
     monkeypatch.chdir(tmp_path)
     section = README.partition("## Real rows")[2].partition("\n## ")[0]
     commands = re.findall(r"^\| `windtunnel (.*?)`", section, re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         result = CliRunner().invoke(cli, shlex.split(command), catch_exceptions=False)
         assert result.exit_code == 0, f"{command}\n{result.output}"
