@@ -49,7 +49,7 @@ BOUND: Final = 5.0  # seconds from a cancel to the end of the last task
 _DISTURBED: Final[tuple[How, ...]] = ("cancelled", "closed", "failing")
 _EVERY: Final = 5  # runs, then each of these once
 _GLANCE: Final = 0.0005  # seconds between two looks
-_MOMENT: Final = 0.005  # seconds from the first task that runs to the cancel: others begin
+_MOMENT: Final = 0.005  # seconds from the first task that scans to the cancel: others begin
 _SIMULATED: Final = 20  # seeds, at most
 _ENOUGH: Final = 10.0  # seconds of simulation, then one seed for each fitted run must do
 _SHOWN: Final = 5  # violations
@@ -204,6 +204,7 @@ class _Attempt:
         self._number = number
         self._how = how
         self._bound = what.bound
+        self._scans: dict[str, None] = {}
         self._running = threading.Event()
         self._late = threading.Event()
         self._recorder = Recorder(
@@ -250,11 +251,16 @@ class _Attempt:
         return RealRun(self._number, seconds, trace, self._how, error, self._late.is_set())
 
     def _see(self, event: Event) -> None:
-        if event.kind == "task_event" and event.details["state"] == "Running":
+        """Wait for one that scans: only its work has no end of its own."""
+        if event.kind == "manifest":
+            for index, task in enumerate(event.details["tasks"]):
+                if not task["sources"]:
+                    self._scans[f"{event.subject}/t{index}"] = None
+        elif event.subject in self._scans and event.details.get("state") == "Running":
             self._running.set()
 
     def _cut_short(self, results: RecordedResults) -> None:
-        """Once tasks run: cancel the run, or close its results."""
+        """Once a task scans: cancel the run, or close its results."""
         if self._how in ("cancelled", "closed"):
             self._running.wait(self._bound)
             sleep(_MOMENT)
