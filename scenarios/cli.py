@@ -29,7 +29,7 @@ from scenarios.failure import Origin
 from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
 from scenarios.progress import Progress
 from scenarios.replay import replay_code, replay_failure, replay_trace
-from scenarios.report import describe_replay, describe_run, run_as_json
+from scenarios.report.summary import describe_replay, describe_run, run_as_json
 from scenarios.runners import FITS, SLOTS, WORKERS, Room, check_room, close_runner, runner_named
 from scenarios.runs import (
     LARGEST_SEED,

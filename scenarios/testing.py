@@ -23,7 +23,7 @@ from scenarios.explain import explain
 from scenarios.failure import Failure, Origin
 from scenarios.held import pinned, rows_of
 from scenarios.replay import replay_failure
-from scenarios.report import describe_replay
+from scenarios.report.summary import describe_replay
 from sim.choices import Choices, Seeded
 from sim.parts import SOUND, Parts
 from sim.scenario import Scenario

@@ -22,7 +22,7 @@ from scenarios import cli as front
 from scenarios.cli import cli
 from scenarios.explain import explain
 from scenarios.failure import failure_to_json
-from scenarios.report import run_as_json
+from scenarios.report.summary import run_as_json
 from scenarios.runs import Run, load_target, run, saved_trace
 from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Seeded

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.report import HEIGHT, describe_run
+from scenarios.report.summary import HEIGHT, describe_run
 from scenarios.runs import run
 from scenarios.shelf import find_plan, find_scenario, load_plan, plan_names, scenario_names
 from scenarios.wording import WIDTH

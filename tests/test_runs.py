@@ -17,7 +17,7 @@ from properties.mutants import MUTANTS
 from scenarios import cli, runs
 from scenarios.inputs import InputError
 from scenarios.replay import replay_code, replay_trace
-from scenarios.report import describe_replay, describe_run, run_as_json
+from scenarios.report.summary import describe_replay, describe_run, run_as_json
 from scenarios.runs import Run, load_target, run, saved_trace
 from scenarios.shelf import find_scenario, scenario_names
 from sim.choices import Choices, Seeded, Tame

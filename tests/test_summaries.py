@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from properties.judged import Judged
 from scenarios.cli import cli
-from scenarios.report import HEIGHT, describe_run
+from scenarios.report.summary import HEIGHT, describe_run
 from scenarios.runs import Run, run
 from scenarios.shelf import find_scenario
 from scenarios.wording import WIDTH
