@@ -5,13 +5,14 @@ Each line has a job, and none is longer than `WIDTH` but commands, which are the
 
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import wrap
-from typing import Final
+from typing import Final, Literal
 
 from properties.judged import Judged
+from properties.monitors import Violation
 from scenarios.archive import FAILURES
 from scenarios.failure import Failure, failure_to_code
 from scenarios.named import is_local
@@ -21,7 +22,7 @@ from workflow import Options, partition
 from workflow.plan_text import plan_to_text
 from workflow.trace import Event
 
-__all__ = ["describe_failure"]
+__all__ = ["Fact", "describe_failure", "facts_of", "story_of"]
 
 _LABEL: Final = 10  # columns before what a line says
 _MOST_EVENTS: Final = 9
@@ -51,45 +52,83 @@ _TROUBLE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A part of the report.  ``kind``: a ``text``, ``lines`` as they are, the ``story``, or a
+    ``command`` to be copied."""
+
+    label: str
+    lines: tuple[str, ...]
+    kind: Literal["text", "lines", "story", "command"] = "text"
+    events: tuple[Event, ...] = ()  # of a story, one for each line
+
+
 def describe_failure(
-    failure: Failure, run: Judged, *, saved: str = "", trouble: str = ""
+    failure: Failure, run: Judged, *, saved: str = "", trouble: str = "", kept: bool = False
 ) -> Iterator[str]:
     """The report.
 
     ``run`` is the failure's own; ``saved`` the file that it stands in, ``trouble`` why it stands
-    in none.
+    in none, ``kept`` whether that file is in a library already.
     """
-    violation, origin = failure.violation, failure.origin
+    yield _plain(f"FAILED  {failure.rule} {failure.violation.sentence}")
+    for fact in facts_of(failure, run, saved=saved, trouble=trouble, kept=kept):
+        if fact.kind == "command":
+            yield f"{'  ' + fact.label:<{_LABEL}}{fact.lines[0]}"
+        elif fact.kind == "text":
+            yield from _said(fact.label, fact.lines[0])
+        else:
+            yield from _block(fact.label, fact.lines)
+
+
+def facts_of(
+    failure: Failure, run: Judged, *, saved: str = "", trouble: str = "", kept: bool = False
+) -> Iterator[Fact]:
+    """What stands below the rule in a report, see `describe_failure`."""
+    violation = failure.violation
     events = run.outcome.trace.events
-    yield _plain(f"FAILED  {failure.rule} {violation.sentence}")
-    yield from _said("when", _when(failure, events))
-    yield from _said("seen", violation.seen)
-    if violation.right:
-        yield from _said("right", violation.right)
-    yield from _said("in", _size(failure))
-    yield from _said("with", ", ".join(_unusual(failure.scenario)))
-    yield from _block("plan", _plans(failure.scenario))
-    yield from _block("story", [line_of(event) for event in _story(failure, events)])
-    yield from _block("cause", _causes(failure))
-    yield from _said("unsaved", trouble)
+    story = tuple(story_of(violation, events))
+    for label, text in (
+        ("when", _when(failure, events)),
+        ("seen", violation.seen),
+        ("right", violation.right),
+        ("in", _size(failure)),
+        ("with", ", ".join(_unusual(failure.scenario))),
+    ):
+        if text:
+            yield Fact(label, (text,))
+    yield Fact("plan", tuple(_plans(failure.scenario)), "lines")
+    yield Fact("story", tuple(map(line_of, story)), "story", story)
+    if failure.cause:
+        yield Fact("cause", tuple(_causes(failure)), "lines")
+    if trouble:
+        yield Fact("unsaved", (trouble,))
+    for label, command in _commands(failure, run, saved, kept=kept):
+        yield Fact(label, (command,), "command")
+
+
+def _commands(
+    failure: Failure, run: Judged, saved: str, *, kept: bool
+) -> Iterator[tuple[str, str]]:
+    origin = failure.origin
     code = failure_to_code(failure, run.outcome.digest)
     if saved:
-        yield f"{'  replay':<{_LABEL}}windtunnel replay {shlex.quote(saved)}"
+        yield "replay", f"windtunnel replay {shlex.quote(saved)}"
     if code and not any(map(is_local, failure.classes)):
-        yield f"{'  code' if saved else '  replay':<{_LABEL}}windtunnel replay {code}"
+        yield "code" if saved else "replay", f"windtunnel replay {code}"
     if origin.test:
         seed = "" if origin.seed is None else f" --windtunnel-seed={origin.seed}"
-        yield f"{'  pytest':<{_LABEL}}pytest {shlex.quote(origin.test)}{seed}"
+        yield "pytest", f"pytest {shlex.quote(origin.test)}{seed}"
     elif origin.target and origin.seed is not None:
         words = [origin.target, "--seed", str(origin.seed)]
         data = failure.scenario.data
         words += ["--data", data.bucket] if data is not None else []
         words += ["--profile", origin.profile] if origin.profile else []
         words += ["--mutant", origin.mutant] if origin.mutant else []
-        yield f"{'  whole':<{_LABEL}}windtunnel run {shlex.join(words)}"
-    if saved:
+        yield "whole", f"windtunnel run {shlex.join(words)}"
+    if saved and not kept:
         found = Path(saved).parent == FAILURES
-        yield f"{'  keep':<{_LABEL}}windtunnel keep {shlex.quote(failure.name if found else saved)}"
+        yield "keep", f"windtunnel keep {shlex.quote(failure.name if found else saved)}"
 
 
 def _plain(line: str) -> str:
@@ -103,12 +142,12 @@ def _said(label: str, text: str) -> Iterator[str]:
     yield from _block(label, lines)
 
 
-def _block(label: str, lines: list[str]) -> Iterator[str]:
+def _block(label: str, lines: Sequence[str]) -> Iterator[str]:
     for number, line in enumerate(lines):
         yield _plain(f"{'  ' + label if not number else '':<{_LABEL}}{line}")
 
 
-def _when(failure: Failure, events: list[Event]) -> str:
+def _when(failure: Failure, events: Sequence[Event]) -> str:
     last = failure.violation.events[-1] if failure.violation.events else len(events) - 1
     text = f"t={events[last].tick:,} us, event {last} of {len(events)}"
     origin = failure.origin
@@ -167,9 +206,12 @@ def _plans(scenario: Scenario) -> list[str]:
     return lines
 
 
-def _story(failure: Failure, events: list[Event]) -> list[Event]:
+def story_of(
+    violation: Violation, events: Sequence[Event], *, most: int = _MOST_EVENTS
+) -> list[Event]:
     """What proves it, the trouble before it, and what befell those that it is about."""
-    chosen = {seq: events[seq] for seq in failure.violation.events[-_MOST_EVENTS:]}
+    proof = [seq for seq in violation.events if seq < len(events)]
+    chosen = {seq: events[seq] for seq in proof[-most:]}
     last = max(chosen, default=len(events) - 1)
     about = dict.fromkeys(_task(event.subject) for event in chosen.values())
     before = [event for event in reversed(events[: last + 1]) if event.kind in _TELLING]
@@ -179,7 +221,7 @@ def _story(failure: Failure, events: list[Event]) -> list[Event]:
         before,
     ):
         for event in more:
-            if len(chosen) < _MOST_EVENTS:
+            if len(chosen) < most:
                 chosen[event.seq] = event
     return [chosen[seq] for seq in sorted(chosen)]
 
@@ -191,8 +233,6 @@ def _task(subject: str) -> str:
 
 def _causes(failure: Failure) -> list[str]:
     causes = failure.cause
-    if not causes:
-        return []
     lines = ["none of these can be left out:" if len(causes) > 1 else "this cannot be left out:"]
     lines += [f"- {cause}" for cause in causes[:_MOST_CAUSES]]
     if len(causes) > _MOST_CAUSES:
