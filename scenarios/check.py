@@ -17,7 +17,7 @@ from sim.scenario import Scenario
 from sim.scenario_file import ScenarioError, scenario_from_json
 from workflow.trace import Trace, TraceError, read_trace
 
-__all__ = ["Judged", "check_trace", "describe_judged", "judged_as_json"]
+__all__ = ["Judged", "check_trace", "describe_judged", "judged_as_json", "title_of"]
 
 _SHOWN: Final = 3  # violations of a rule; --json has all that its monitor keeps
 _NOTED: Final = 5
@@ -78,7 +78,7 @@ def check_trace(
         else:
             trace = read_trace(whole, name=name)
             check_events(trace.events, name=name)
-            yield _judge(trace, name, _title(trace.ran), 2, chosen)
+            yield _judge(trace, name, title_of(trace.ran), 2, chosen)
     except (TraceError, ScenarioError) as error:
         raise InputError("", str(error)) from None
 
@@ -113,7 +113,8 @@ def _notes(trace: Trace) -> Iterator[str]:
                     yield f"{task} was started although it was over (event {event.seq})"
 
 
-def _title(ran: Mapping[str, Any]) -> str:
+def title_of(ran: Mapping[str, Any]) -> str:
+    """What a run is called, by the header of its trace."""
     scenario = ran.get("scenario")
     named = scenario.get("name") if isinstance(scenario, dict) else None
     name = next((each for each in (ran.get("name"), named) if isinstance(each, str) and each), "")

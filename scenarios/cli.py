@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
@@ -26,7 +26,7 @@ from scenarios.determinism import (
 )
 from scenarios.explain import explain
 from scenarios.failure import Origin
-from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, load_plans
+from scenarios.inputs import InputError, NamedPlan, Unreadable, is_there, lines_of, load_plans
 from scenarios.progress import Progress
 from scenarios.replay import replay_code, replay_failure, replay_trace
 from scenarios.report.summary import describe_replay, describe_run, run_as_json
@@ -681,7 +681,7 @@ def replay_command(what: str) -> None:
     if failure is not None:
         replay = replay_failure(load_failure(failure))
     elif is_there(what):
-        replay = replay_trace(_lines(what), name=what)
+        replay = replay_trace(lines_of(what), name=what)
     else:
         replay = replay_code(what)
     for line in describe_replay(replay):
@@ -749,7 +749,7 @@ def check_command(traces: tuple[str, ...], every: bool, as_json: bool) -> None:
     for place in traces:
         try:
             shown = "stdin" if place == "-" else place
-            for judged in check_trace(_lines(place), name=shown):
+            for judged in check_trace(lines_of(place), name=shown):
                 violated = violated or judged.violated
                 if as_json:
                     _say_json(judged_as_json(judged))
@@ -764,25 +764,6 @@ def check_command(traces: tuple[str, ...], every: bool, as_json: bool) -> None:
         sys.exit(BAD_INPUT)
     if violated:
         sys.exit(VIOLATED)
-
-
-def _lines(place: str) -> Iterator[str]:
-    try:
-        if place == "-":
-            yield from _decoded(sys.stdin.buffer, "stdin")
-            return
-        with Path(place).open("rb") as file:
-            yield from _decoded(file, place)
-    except OSError as error:
-        raise InputError(place, f"cannot be read ({error.strerror})") from None
-
-
-def _decoded(lines: Iterable[bytes], shown: str) -> Iterator[str]:
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise InputError(f"{shown}:{number}", "got bytes that are no UTF-8") from None
 
 
 @cli.command("list")

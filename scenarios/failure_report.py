@@ -5,7 +5,7 @@ Each line has a job, and none is longer than `WIDTH` but commands, which are the
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from textwrap import wrap
@@ -22,7 +22,7 @@ from workflow import Options, partition
 from workflow.plan_text import plan_to_text
 from workflow.trace import Event
 
-__all__ = ["Fact", "describe_failure", "facts_of", "story_of"]
+__all__ = ["Fact", "describe_facts", "describe_failure", "facts_of", "story_of"]
 
 _LABEL: Final = 10  # columns before what a line says
 _MOST_EVENTS: Final = 9
@@ -71,8 +71,14 @@ def describe_failure(
     ``run`` is the failure's own; ``saved`` the file that it stands in, ``trouble`` why it stands
     in none, ``kept`` whether that file is in a library already.
     """
-    yield _plain(f"FAILED  {failure.rule} {failure.violation.sentence}")
-    for fact in facts_of(failure, run, saved=saved, trouble=trouble, kept=kept):
+    facts = facts_of(failure, run, saved=saved, trouble=trouble, kept=kept)
+    yield from describe_facts(f"FAILED  {failure.rule} {failure.violation.sentence}", facts)
+
+
+def describe_facts(title: str, facts: Iterable[Fact]) -> Iterator[str]:
+    """A title and facts as lines."""
+    yield _plain(title)
+    for fact in facts:
         if fact.kind == "command":
             yield f"{'  ' + fact.label:<{_LABEL}}{fact.lines[0]}"
         elif fact.kind == "text":

@@ -7,14 +7,22 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workflow import GraphError, Plan, plan_from_json, plan_from_text
 
-__all__ = ["InputError", "NamedPlan", "Unreadable", "is_there", "load_plans", "read_plans"]
+__all__ = [
+    "InputError",
+    "NamedPlan",
+    "Unreadable",
+    "is_there",
+    "lines_of",
+    "load_plans",
+    "read_plans",
+]
 
 
 class InputError(ValueError):
@@ -54,6 +62,26 @@ def is_there(place: str) -> bool:
         return Path(place).exists() and not Path(place).is_dir()
     except (OSError, ValueError):  # no name that a file could have
         return False
+
+
+def lines_of(place: str) -> Iterator[str]:
+    """The lines of a file, or of the standard input for ``-``.  Raises InputError."""
+    try:
+        if place == "-":
+            yield from _decoded(sys.stdin.buffer, "stdin")
+            return
+        with Path(place).open("rb") as file:
+            yield from _decoded(file, place)
+    except OSError as error:
+        raise InputError(place, f"cannot be read ({error.strerror})") from None
+
+
+def _decoded(lines: Iterable[bytes], shown: str) -> Iterator[str]:
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise InputError(f"{shown}:{number}", "got bytes that are no UTF-8") from None
 
 
 def load_plans(

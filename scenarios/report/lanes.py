@@ -14,6 +14,7 @@ span that nothing ends lasts to the end of the run.  Docs: docs/pictures.md.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from properties.monitors.story import TERMINAL, attempt_of, manifest_of, worker_of
@@ -86,6 +87,7 @@ class Chart:
     name: str
     steps: list[tuple[int, int]] = field(default_factory=list)
     limit: int = 0  # 0: none
+    about: str = ""  # the manifest, if it is of one
 
     def add(self, seq: int, by: int) -> None:
         """It grows or shrinks."""
@@ -239,14 +241,15 @@ class _Drawing:
 
     def _token(self, event: Event, by: int) -> None:
         name, lane = manifest_of(event.subject), event.details["lane"]
-        self._chart(f"tokens of {name}, {lane}").add(event.seq, by)
+        self._chart(f"tokens of {name}, {lane}", name).add(event.seq, by)
 
     def _admission(self, event: Event) -> None:
         for lane in ("scan", "other"):
-            self._chart(f"tokens of {event.subject}, {lane}").limit = event.details[lane]
+            chart = self._chart(f"tokens of {event.subject}, {lane}", event.subject)
+            chart.limit = event.details[lane]
 
-    def _chart(self, name: str) -> Chart:
-        return self._charts.setdefault(name, Chart(name))
+    def _chart(self, name: str, about: str = "") -> Chart:
+        return self._charts.setdefault(name, Chart(name, about=about))
 
     def _run(self, event: Event) -> Lane:
         worker = worker_of(event.details["worker"])
@@ -358,7 +361,14 @@ class _Drawing:
     def _in_order(self, group: str) -> Iterator[Lane]:
         found = [lane for (of, _), lane in self._lanes.items() if of == group]
         if group == "Slots":  # one more than a worker has comes after its others
-            yield from (lane for slots in self._slots.values() for lane in slots)
+            for slots in self._slots.values():
+                used = [lane for lane in slots if lane.spans]
+                yield from used or slots[:1]
+        elif group == "Workers":
+            for lane in found:
+                slots = self._slots.get(lane.name, [])
+                lane.note = f"{sum(bool(slot.spans) for slot in slots)} of {len(slots)} slots used"
+                yield lane
         elif group == "Workflow":  # what befell all of them first
             yield from sorted(found, key=lambda lane: lane.name != "run")
         else:
@@ -383,7 +393,7 @@ def _crowded(events: Sequence[Event]) -> bool:
     ticks = list(dict.fromkeys(event.tick for event in events))
     if len(ticks) < 2 or len(ticks) * 6 < len(events):
         return True
-    pause = max(after - before for before, after in zip(ticks, ticks[1:], strict=False))
+    pause = max(after - before for before, after in pairwise(ticks))
     return pause * 2 > ticks[-1] - ticks[0]
 
 
