@@ -20,7 +20,9 @@ import pytest
 __all__ = ["Browser", "Tab", "needs_chromium", "started"]
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATH: Final = os.environ.get("WINDTUNNEL_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), "")
+PATH: Final = os.environ.get("WINDTUNNEL_CHROMIUM") or next(
+    filter(None, map(shutil.which, NAMES)), ""
+)
 needs_chromium: Final = pytest.mark.skipif(
     not PATH, reason="needs Chromium: apt-get install chromium, or its path in WINDTUNNEL_CHROMIUM"
 )
@@ -63,7 +65,7 @@ class Browser:
         self._in, from_child = os.pipe()
         # The shell puts the pipes where Chromium looks for them.
         script = f'exec "$0" "$@" 3<&{to_child} 4>&{from_child}'
-        self._process = subprocess.Popen(  # noqa: S602 - the words are ours
+        self._process = subprocess.Popen(
             ["/bin/sh", "-c", script, PATH, *_FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(to_child, from_child),
             stdout=subprocess.DEVNULL,

@@ -186,6 +186,12 @@ class _Known:
         yield self.last("queue", task)
         yield self.last("ready", str(event.details.get("worker")))
 
+    def asked(self, event: Event) -> Iterator[int | None]:
+        """A slot that came free, or the worker's first word."""
+        yield self.latest(
+            self.last("freed", worker_of(event.subject)), self.last("worker_up", event.subject)
+        )
+
     def queued(self, event: Event) -> Iterator[int | None]:
         """The start, or what brought it back."""
         name = event.subject
@@ -272,6 +278,7 @@ class _Known:
     def over(self, event: Event) -> Iterator[int | None]:
         """The stop, the crash, or the last that it did."""
         name, worker = event.subject, str(event.details.get("worker"))
+        self._last["freed", worker] = event.seq
         if event.details.get("crashed"):
             yield self.last("crash", worker)
         else:
@@ -341,6 +348,7 @@ _FINDERS: Final[dict[str, _Finder]] = {
     "read": _Known.read,
     "read_eof": _Known.read_end,
     "read_error": _Known.read_end,
+    "ready": _Known.asked,
     "receive": _Known.received,
     "recorded": _reads(_Known.recorded, "ends"),
     "refuse": _Known.begun,

@@ -35,6 +35,7 @@ _UNTIL: Final = {  # by kind of fault: the kinds of events that end it, for the 
     "worker_crash": ("restart",),
     "worker_leave": ("worker_gone",),
 }
+_OF_WORKERS: Final = ("slow_link", "slow_worker", "worker_crash", "worker_leave")
 _LASTING: Final = ("slow_worker", "slow_link")  # to the end of the run
 
 
@@ -119,7 +120,7 @@ class _Drawing:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._slots: dict[str, list[Lane]] = {}  # by worker
         self._on: dict[str, Lane] = {}  # by attempt: its slot
-        self._slot_of: dict[str, tuple[str, Lane]] = {}  # by task: its last attempt, and where
+        self._slot_of: dict[str, Lane] = {}  # by task: where its last attempt runs
         self._sender: dict[str, str] = {}  # by stream
         self._sources: dict[str, list[str]] = {}  # by task
         self._charts: dict[str, Chart] = {}
@@ -221,13 +222,13 @@ class _Drawing:
         sender = self._sender.get(event.subject)
         if sender is None:
             return
-        attempt, slot = self._slot_of.get(sender, ("", None))
+        slot = self._slot_of.get(sender)
         for each in (self._task(sender), slot):
             if each is None or each.state not in ("Running", "Blocked"):
                 continue
             now = "Blocked" if state == "Blocked" else "Running"
             if each.state != now and (each is not slot or each.spans[-1].about == sender):
-                each.change(event.seq, now, sender, attempt.rpartition("/")[2])
+                each.change(event.seq, now, sender)
 
     def _acquire(self, event: Event) -> None:
         self._task(event.subject).below.append(Span(event.seq, "Token", _OPEN, event.subject))
@@ -260,17 +261,16 @@ class _Drawing:
             free = self._lane("Slots", f"{worker}/{number}", f"{worker} slot {number}")
             slots.append(free)
         task, _ = attempt_of(event.subject)
-        free.change(event.seq, "Running", task, event.subject.rpartition("/")[2])
+        free.change(event.seq, "Running", task, event.subject)
         free.about[task] = None
         self._on[event.subject] = free
-        self._slot_of[task] = (event.subject, free)
+        self._slot_of[task] = free
         return free
 
     def _stopped(self, event: Event) -> Lane | None:
         lane = self._on.get(event.subject)
         if lane is not None and lane.state:
-            last = lane.spans[-1]
-            lane.change(event.seq, "Stopping", last.about, last.label)
+            lane.change(event.seq, "Stopping", lane.spans[-1].about)
         return lane
 
     def _over(self, event: Event) -> Lane | None:
@@ -293,10 +293,17 @@ class _Drawing:
 
     def _fault(self, event: Event) -> None:
         kind, (head, _, rest) = event.details["fault"], event.subject.partition("/")
-        whom = head if head not in self._manifests else f"{head}/{rest.partition('/')[0]}"
         lane = self._lane("Faults", f"fault {event.seq}", kind)
         lane.note = event.subject
-        lane.about = {attempt_of(whom)[0] if "/" in whom else worker_of(whom): None}
+        lane.about = {}
+        if head in self._manifests:
+            task = attempt_of(f"{head}/{rest.partition('/')[0]}")[0]
+            slot = self._slot_of.get(task)
+            if kind in _OF_WORKERS and slot is not None:
+                lane.about[slot.name.partition("/")[0]] = None
+            lane.about[task] = None
+        else:
+            lane.about[worker_of(head)] = None
         lane.change(event.seq, "Fault", next(iter(lane.about)), kind)
         lane.events.append(event.seq)
         if kind in _UNTIL:
@@ -312,9 +319,8 @@ class _Drawing:
             if event.seq == fault.seq:
                 continue
             kind = fault.details["fault"]
-            about = next(iter(lane.about))
-            subject = attempt_of(event.subject)[0] if "/" in about else worker_of(event.subject)
-            over = event.kind in _UNTIL[kind] and subject == about
+            whom = (attempt_of(event.subject)[0], worker_of(event.subject))
+            over = event.kind in _UNTIL[kind] and any(each in lane.about for each in whom)
             late = self._until.get(fault.seq)
             if over or (late is not None and event.tick >= late):
                 lane.spans[-1].end = event.seq
@@ -351,7 +357,10 @@ class _Drawing:
         index = {id(lane): number for number, lane in enumerate(lanes)}
         return Picture(
             lanes,
-            [chart for chart in self._charts.values() if chart.steps],
+            sorted(
+                (chart for chart in self._charts.values() if chart.steps),
+                key=lambda chart: (bool(chart.about), not chart.limit),
+            ),
             self._cluster,
             [index[id(lane)] for lane in self._places],
             _crowded(events),

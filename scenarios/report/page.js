@@ -3,7 +3,8 @@
 // All texts come as data and are set as text, or pass through `safe`.
 (() => {
   const runs = JSON.parse(document.getElementById("runs").textContent);
-  const LANE = 24, HEAD = 24, BAR = 10, RIGHT = 14, RULER = 40, CHART = 38, CHARTS = 8;
+  const LANE = 26, HEAD = 26, BAR = 10, RIGHT = 14, RULER = 52, CHART = 38, CHARTS = 8;
+  const MIDDLE = 13; // of a lane, where its bar is
   const NEAR = 8; // pixels around an event in which a click means it
   const shared = { order: runs[0].order, lo: 0, hi: 1, only: "", off: {}, run: 0, event: null };
   const $ = (id) => document.getElementById(id);
@@ -61,7 +62,7 @@
 
     measure() {
       this.width = this.box.clientWidth;
-      this.gutter = this.width < 560 ? 118 : 196;
+      this.gutter = this.width < 560 ? 118 : this.width < 720 ? 156 : 196;
       this.right = this.width - RIGHT;
       this.scale = (this.right - this.gutter) / (shared.hi - shared.lo);
       this.last = domain()[1];
@@ -100,7 +101,7 @@
 
     y(seq) {
       const top = this.tops.get(this.run.places[seq]);
-      return top === undefined ? undefined : top + LANE / 2;
+      return top === undefined ? undefined : top + MIDDLE;
     }
 
     // Drawing.
@@ -114,7 +115,7 @@
       for (const row of this.rows) {
         if (row.y + row.height < from || row.y > to) continue;
         if (row.lane) this.lane(row, out);
-        else out.push(`<text class="group" x="0" y="${row.y + 17}">${row.group}</text>`);
+        else out.push(`<text class="group" x="0" y="${row.y + 18}">${row.group}</text>`);
       }
       out.push(this.line(this.broken, "broken"));
       if (chosen !== null && chosen !== undefined) {
@@ -165,12 +166,12 @@
       const wide = this.gutter - 8;
       const label = `<tspan class="name">${safe(lane.label)}</tspan> <tspan class="note">${safe(lane.note)}</tspan>`;
       const text = `${lane.label} ${lane.note}`;
-      out.push(`<path class="base" d="M${this.gutter} ${y + 12}H${this.right}"/>`);
-      out.push(`<svg x="0" y="${y}" width="${wide}" height="${LANE}"><text class="label" x="8" y="16">${label}<title>${safe(text)}</title></text></svg>`);
+      out.push(`<path class="base" d="M${this.gutter} ${y + MIDDLE}H${this.right}"/>`);
+      out.push(`<svg x="0" y="${y}" width="${wide}" height="${LANE}"><text class="label" x="8" y="17">${label}<title>${safe(text)}</title></text></svg>`);
       this.shade(lane, y, out);
       this.buffer(lane, y, out);
-      this.spans(lane.spans, y + 12 - BAR / 2, BAR, true, out);
-      this.spans(lane.below, y + 20, 2.5, false, out);
+      this.spans(lane.spans, y + MIDDLE - BAR / 2, BAR, true, out);
+      this.spans(lane.below, y + 19.5, 2.5, false, out);
       this.marks(lane, y, out);
       for (const [seq, state] of lane.ends) this.glyph(seq, state, y, out);
     }
@@ -220,7 +221,7 @@
       let i = first(events.length, where, shared.lo);
       while (i < events.length && where(i) <= shared.hi) {
         const x = this.x(where(i));
-        d += `M${fixed(x)} ${y + 17}v5`;
+        d += `M${fixed(x)} ${y + 22}v4`;
         const next = first(events.length, where, this.value(x + 1), i + 1);
         i = Math.max(i + 1, next);
       }
@@ -236,7 +237,7 @@
     glyph(seq, state, y, out) {
       const x = this.x(this.at(seq));
       if (x < this.gutter - 1 || x > this.right + 1) return;
-      const c = y + 12, s = fixed(x);
+      const c = y + MIDDLE, s = fixed(x);
       const shapes = {
         Completed: `M${s} ${c}m-4.5 0l3 3.5l6 -8`,
         Cancelled: `M${s} ${c}m-4 -4l8 8m0 -8l-8 8`,
@@ -260,7 +261,7 @@
 
     buffer(lane, y, out) {
       if (!lane.steps.length) return;
-      const d = this.area(lane.steps, lane.peak, y + 22, 8);
+      const d = this.area(lane.steps, lane.peak, y + 25, 7);
       if (d) out.push(`<path class="held" d="${d}"/>`);
     }
 
@@ -298,16 +299,19 @@
         out.push(`<path class="tick" d="M${fixed(x)} ${RULER - 5}v5"/>`);
         out.push(`<text class="at" x="${fixed(x)}" y="${RULER - 8}" text-anchor="middle">${shared.order ? "#" : ""}${count(v)}</text>`);
         if (shared.order && v < this.size && x - free > 66) {
-          out.push(`<text class="when" x="${fixed(x)}" y="${RULER - 22}" text-anchor="middle">${count(this.run.ticks[v])} \u00b5s</text>`);
+          const anchor = x > this.right - 40 ? "end" : "middle";
+          out.push(`<text class="when" x="${fixed(anchor === "end" ? x + 10 : x)}" y="${RULER - 23}" text-anchor="${anchor}">${count(this.run.ticks[v])} \u00b5s</text>`);
           free = x;
         }
       }
+      const marked = this.x(this.at(this.broken ?? -1e9));
       const flag = (seq, kind, text) => {
         const x = this.x(this.at(seq));
         if (x < this.gutter || x > this.right) return;
-        const left = x > this.right - 60;
-        out.push(`<path class="line ${kind}" d="M${fixed(x)} 12V${RULER}"/>`);
-        out.push(`<text class="flag ${kind}" x="${fixed(x + (left ? -4 : 4))}" y="10" text-anchor="${left ? "end" : "start"}">${safe(text)}</text>`);
+        if (kind === "chosen" && Math.abs(x - marked) < 120) text = "";
+        const left = x > this.right - 110;
+        out.push(`<path class="line ${kind}" d="M${fixed(x)} 14V${RULER}"/>`);
+        out.push(`<text class="flag ${kind}" x="${fixed(x + (left ? -4 : 4))}" y="11" text-anchor="${left ? "end" : "start"}">${safe(text)}</text>`);
       };
       if (this.broken !== undefined && this.broken < this.size)
         flag(this.broken, "broken", `${this.run.violations[0].rule} broken, #${this.broken}`);
@@ -739,7 +743,9 @@
 
   // The fragment of the address keeps what is looked at.
 
+  let ready = false;
   function remember() {
+    if (!ready) return;
     const said = new URLSearchParams();
     if (shared.event !== null) said.set("e", runs.length > 1 ? `${shared.run}.${shared.event}` : shared.event);
     if (shared.only) said.set("only", shared.only);
@@ -789,6 +795,7 @@
   axis(shared.order);
   describe();
   recall();
+  ready = true;
   for (const view of views) view.draw();
   new ResizeObserver(all).observe(document.body);
   addEventListener("hashchange", recall);

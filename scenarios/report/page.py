@@ -85,9 +85,7 @@ def page_of(shown: Shown, beside: Shown | None = None) -> str:
 
 def _page(drawn: Sequence[tuple[Shown, Picture]], data: str) -> Iterator[str]:
     style, script = _asset("page.css"), _asset("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
-    )
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     title = " \u00b7 ".join(shown.name for shown, _ in drawn)
     yield "<!doctype html>"
     yield '<html lang="en"><head><meta charset="utf-8">'
@@ -257,9 +255,10 @@ def _controls(drawn: Sequence[tuple[Shown, Picture]]) -> Iterator[str]:
 def _picture(number: int, shown: Shown, picture: Picture, *, together: bool) -> Iterator[str]:
     yield f'<section class="run" id="run-{number}">'
     if together:
-        yield f"<h2>{_text(shown.name)}</h2>"
+        word = "fails" if shown.broken else "holds"
+        yield f"<h2>{_text(shown.name)} {word}</h2>"
     label = _text(f"Events of {shown.name} over time")
-    yield '<svg class="ruler" height="40" aria-hidden="true"></svg>'
+    yield '<svg class="ruler" height="52" aria-hidden="true"></svg>'
     yield (
         f'<div class="lanes" tabindex="0" role="listbox" aria-label="{label}"'
         f' aria-describedby="keys"><svg></svg></div>'
@@ -276,11 +275,12 @@ def _plan(number: int, picture: Picture) -> Iterator[str]:
     if not manifests:
         return
     yield f'<section class="graph-of-{number}"><h2>The plan, cut into tasks</h2>'
+    yield '<div class="plans">'
     for name, tasks in manifests[:_GRAPHS]:
         yield f'<div class="plan" tabindex="0">{_plain_svg(name, tasks)}</div>'
     if len(manifests) > _GRAPHS:
         yield f'<p class="hint">and {counted(len(manifests) - _GRAPHS, "more plan")}</p>'
-    yield "</section>"
+    yield "</div></section>"
 
 
 def _plain_svg(name: str, tasks: Sequence[Mapping[str, Any]]) -> str:
@@ -469,7 +469,7 @@ def _faults(picture: Picture) -> Iterator[dict[str, Any]]:
     for lane in picture.lanes:
         if lane.group != "Faults":
             continue
-        [about] = lane.about
+        about = next(iter(lane.about))  # a worker, if it is one that is struck
         struck = [
             each.name
             for each in picture.lanes
