@@ -1,4 +1,4 @@
-"""A headless Chromium for tests of pages: started once, driven over a pipe of its DevTools protocol.
+"""A headless Chromium for tests of pages, driven over a pipe in its DevTools protocol.
 
 The protocol is JSON with a NUL after each message, on the file descriptors 3 and 4, so nothing
 beside the standard library is needed.  A test that finds no Chromium skips.
@@ -24,7 +24,7 @@ PATH: Final = os.environ.get("WINDTUNNEL_CHROMIUM") or next(
     filter(None, map(shutil.which, NAMES)), ""
 )
 needs_chromium: Final = pytest.mark.skipif(
-    not PATH, reason="needs Chromium: apt-get install chromium, or its path in WINDTUNNEL_CHROMIUM"
+    not PATH, reason="needs Chromium: install it, or put its path in WINDTUNNEL_CHROMIUM"
 )
 
 _FLAGS: Final = (
