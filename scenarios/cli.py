@@ -47,6 +47,7 @@ from scenarios.shelf import (
     scenario_for,
     scenario_names,
 )
+from scenarios.show_command import show_command
 from scenarios.wording import WIDTH, counted
 from sim.choices import Seeded
 from sim.parts import SOUND
@@ -192,6 +193,7 @@ def cli() -> None:
 
 
 cli.add_command(data_commands)
+cli.add_command(show_command)
 
 
 @cli.command("partition", epilog=_PARTITION_EXAMPLES)

@@ -21,7 +21,7 @@ from workflow.trace import Event
 
 __all__ = ["MOST_EVENTS", "escape_label", "flowchart", "mermaid_of", "sequence_diagram"]
 
-MOST_EVENTS: Final = 50  # of a sequence diagram
+MOST_EVENTS: Final = 24  # of a sequence diagram
 
 _LONG: Final = 60  # characters of a label
 _MOST_TASKS: Final = 100
@@ -94,9 +94,9 @@ def sequence_diagram(shown: Shown) -> Iterator[str]:
     workers = _Workers(shown.events)
     steps = [(event, *workers.ends(event)) for event in story]
     yield "sequenceDiagram"
-    met = dict.fromkeys(each for _, *ends in steps for each in ends)
+    met: dict[str, None] = dict.fromkeys(each for _, *ends in steps for each in ends)
     first = [name for name in ("reader", "workflow", "scheduler") if name in met]
-    names = {name: name for name in first}
+    names: dict[str, str] = {name: name for name in first}
     for name in met:
         names.setdefault(name, f"p{len(names)}")
     for name, short in names.items():
