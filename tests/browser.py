@@ -5,13 +5,16 @@ beside the standard library is needed.  A test that finds no Chromium skips.
 """
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from tempfile import TemporaryDirectory
 from typing import Any, Final, Self
 
@@ -27,6 +30,11 @@ needs_chromium: Final = pytest.mark.skipif(
     not PATH, reason="needs Chromium: install it, or put its path in WINDTUNNEL_CHROMIUM"
 )
 
+_BECOME: Final = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+    " os.execv(sys.argv[3], sys.argv[3:])"
+)
+_PATIENCE: Final = 60  # seconds
 _FLAGS: Final = (
     "--headless",
     "--no-sandbox",  # which root does not get
@@ -63,16 +71,17 @@ class Browser:
     def __init__(self, profile: Path) -> None:
         to_child, self._out = os.pipe()
         self._in, from_child = os.pipe()
-        # The shell puts the pipes where Chromium looks for them.
-        script = f'exec "$0" "$@" 3<&{to_child} 4>&{from_child}'
+        # Another Python puts the pipes where Chromium looks for them, and becomes it.
+        words = [PATH, *_FLAGS, f"--user-data-dir={profile}"]
+        ends = tuple(fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_child, from_child))
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", script, PATH, *_FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(to_child, from_child),
+            [sys.executable, "-I", "-c", _BECOME, *map(str, ends), *words],
+            pass_fds=ends,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(to_child)
-        os.close(from_child)
+        for end in (to_child, from_child, *ends):
+            os.close(end)
         self._number = 0
         self._rest = b""
         self.events: list[dict[str, Any]] = []
@@ -100,6 +109,8 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
+            if not select([self._in], [], [], _PATIENCE)[0]:
+                raise RuntimeError(f"Chromium said nothing for {_PATIENCE} seconds")
             more = os.read(self._in, 1 << 16)
             if not more:
                 raise RuntimeError("Chromium went away")

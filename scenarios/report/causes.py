@@ -97,7 +97,6 @@ class _Known:
                 self.last("results_error", name),
                 self.last("ask", name),
                 self.last("close_results", f"{name}/s0"),
-                self.last("stop", name),
                 self.last("read_eof", f"{name}/s0"),
             )
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from properties.judged import Judged
 from properties.monitors import MONITORS, Verdict, Violation, judge_trace
-from scenarios.archive import FAILURES, find_failure, load_failure
+from scenarios.archive import FAILURES, find_failure, found_folder, load_failure
 from scenarios.check import title_of
 from scenarios.failure import Failure
 from scenarios.failure_report import Fact, describe_facts, facts_of, story_of
@@ -48,7 +48,7 @@ def load_shown(what: str) -> Shown:
     """A saved failure by its file or name, or a trace by its file, or ``-``.  Raises InputError."""
     path = find_failure(what) if what != "-" else None
     if path is not None:
-        found = path.parent == FAILURES
+        found = path.parent in (FAILURES, found_folder())
         return shown_failure(load_failure(path), saved=str(path) if found else what, kept=not found)
     if what != "-" and not is_there(what):
         raise InputError(
