@@ -264,7 +264,7 @@ def test_time_is_the_axis_unless_it_would_hide_the_story() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_event_of_any_kind_without_known_names_finds_a_lane(kind: str) -> None:
-    streams = [] if kind == "input_end" else 0
+    streams: Any = [] if kind == "input_end" else 0
     details = {
         "state": "Running", "worker": "w0", "lane": "scan", "scan": 0, "other": 0, "workers": 1,
         "slots": 1, "tasks": [], "streams": streams, "outcome": "taken", "crashed": False,
@@ -335,7 +335,7 @@ def test_a_drawing_has_a_box_for_each_task_and_a_line_for_each_stream_between_th
 
 
 def test_a_task_that_two_read_has_one_box_and_a_dashed_line() -> None:
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"fragment": "Merge", "lane": "other", "sources": [1, 2], "sinks": [0]},
         {"fragment": "TopK", "lane": "other", "sources": [3], "sinks": [1]},
         {"fragment": "TopK", "lane": "other", "sources": [4], "sinks": [2]},
@@ -347,7 +347,7 @@ def test_a_task_that_two_read_has_one_box_and_a_dashed_line() -> None:
 
 
 def test_tasks_in_a_circle_and_thousands_of_them_are_drawn() -> None:
-    circle = [
+    circle: list[dict[str, Any]] = [
         {"fragment": None, "lane": "scan", "sources": [1], "sinks": [0]},
         {"fragment": "", "lane": "scan", "sources": [0], "sinks": [1]},
     ]
