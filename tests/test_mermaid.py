@@ -22,7 +22,8 @@ from scenarios.report.shown import Shown, load_shown
 LABEL = r"(?:[A-Za-z0-9 _.,/()=+\-]|#[0-9]+;)*"
 FLOWCHART = re.compile(
     rf'flowchart BT|  subgraph t\d+\["{LABEL}"\]|    t\d+n\d+\["{LABEL}"\]'
-    rf'|    t\d+n\d+ --> t\d+n\d+|  end|  t\d+ -- "s\d+" --> (?:t\d+|results)|  results\(\["results"\]\)|  more\["{LABEL}"\]'
+    r'|    t\d+n\d+ --> t\d+n\d+|  end|  t\d+ -- "s\d+" --> (?:t\d+|results)'
+    rf'|  results\(\["results"\]\)|  more\["{LABEL}"\]'
 )
 SEQUENCE = re.compile(
     rf"sequenceDiagram|  participant \w+ as {LABEL}|  Note over \w+(?:,\w+)?: {LABEL}"

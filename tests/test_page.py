@@ -230,7 +230,7 @@ def test_a_fault_ends_with_what_ends_it() -> None:
 
 def test_tokens_are_counted_against_their_limit_and_shown_with_who_holds_them() -> None:
     picture = picture_of(failing().events)
-    [tokens] = [chart for chart in picture.charts if chart.name == "tokens of m0, scan"]
+    [tokens] = [chart for chart in picture.charts if chart.name == "m0 scan tokens"]
     assert tokens.limit == 1
     assert tokens.steps[-1][1] == 1  # the leaked one
     [leaker] = [lane for lane in picture.lanes if lane.name == "m0/t2"]
@@ -241,7 +241,7 @@ def test_buffers_hold_what_was_received_and_not_taken() -> None:
     shown = large()
     lanes = lanes_of(shown)
     assert max(count for _, count in lanes["m0/s1"].steps) == 1  # as the cluster's buffer
-    [chart] = [each for each in picture_of(shown.events).charts if "buffers" in each.name]
+    [chart] = [each for each in picture_of(shown.events).charts if "buffered" in each.name]
     assert chart.steps[-1][1] == 0
     assert min(count for _, count in chart.steps) == 0
 

@@ -242,11 +242,11 @@ class _Drawing:
 
     def _token(self, event: Event, by: int) -> None:
         name, lane = manifest_of(event.subject), event.details["lane"]
-        self._chart(f"tokens of {name}, {lane}", name).add(event.seq, by)
+        self._chart(f"{name} {lane} tokens", name).add(event.seq, by)
 
     def _admission(self, event: Event) -> None:
         for lane in ("scan", "other"):
-            chart = self._chart(f"tokens of {event.subject}, {lane}", event.subject)
+            chart = self._chart(f"{event.subject} {lane} tokens", event.subject)
             chart.limit = event.details[lane]
 
     def _chart(self, name: str, about: str = "") -> Chart:
@@ -342,7 +342,7 @@ class _Drawing:
         now = self._held[stream] = max(0, before + by)
         if now != before:
             self._lane("Streams", stream).steps.append((seq, now))
-            self._chart("batches in buffers").add(seq, now - before)
+            self._chart("batches buffered").add(seq, now - before)
 
     # The end.
 

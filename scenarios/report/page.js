@@ -188,22 +188,27 @@
         const [, , state, about, label] = spans[i];
         const x0 = Math.max(this.x(start(i)), this.gutter), x1 = Math.min(this.x(end(i)), this.right);
         if (x1 - x0 < 1) {
-          // Below a pixel: one block for all that lie so close together.
-          if (dense && x0 <= dense[1] + 1) dense[1] = Math.max(x1, dense[1]);
-          else {
-            if (dense) rect("dense", dense[0], dense[1]);
-            dense = [x0, Math.max(x1, x0 + 1.2)];
+          // Below a pixel: one block for all that lie so close together, but one alone is itself.
+          const next = Math.max(i + 1, first(spans.length, end, this.value(x0 + 1), i + 1));
+          if (dense && x0 <= dense.x1 + 0.5) {
+            dense.x1 = Math.max(x1, x0 + 1.2);
+            dense.state = "dense";
+          } else {
+            if (dense) rect(dense.state, dense.x0, dense.x1);
+            dense = { x0, x1: Math.max(x1, x0 + 1.2), state: next > i + 1 ? "dense" : state };
           }
-          i = Math.max(i + 1, first(spans.length, end, this.value(x0 + 1), i + 1));
+          i = next;
           continue;
         }
+        if (dense) rect(dense.state, dense.x0, dense.x1);
+        dense = null;
         const faint = shared.only && about && about !== shared.only && !this.near(about);
         rect(faint ? "faint" : state, x0, x1);
         if (labels && label && x1 - x0 > label.length * 6.6 + 6)
           texts.push(`<text class="in" x="${fixed(x0 + 4)}" y="${top - 1.5}">${safe(label)}</text>`);
         i += 1;
       }
-      if (dense) rect("dense", dense[0], dense[1]);
+      if (dense) rect(dense.state, dense.x0, dense.x1);
       for (const state in paths) out.push(`<path class="s-${state}" d="${paths[state]}"/>`);
       out.push(...texts);
     }
