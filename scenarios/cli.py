@@ -199,6 +199,7 @@ cli.add_command(show_command)
 @cli.command("partition", epilog=_PARTITION_EXAMPLES)
 @click.argument("plan")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each plan.")
+@click.option("--mermaid", is_flag=True, help="A flowchart for Markdown of each plan.")
 @click.option(
     "--shared/--separate",
     default=None,
@@ -211,12 +212,16 @@ cli.add_command(show_command)
     help="Texts in a printed plan may hold double quotes.  They print unescaped, so a line with"
     " several texts may have more than one reading; with --no-quotes it has one.",
 )
-def partition_command(plan: str, as_json: bool, shared: bool | None, quotes: bool) -> None:
+def partition_command(
+    *, plan: str, as_json: bool, mermaid: bool, shared: bool | None, quotes: bool
+) -> None:
     """Cut PLAN into tasks and print the workflow.
 
     PLAN is a file, or - for the standard input: a plan as JSON, JSON Lines with many, or the
     tree that the real system prints.
     """
+    if as_json and mermaid:
+        raise click.UsageError("--json and --mermaid exclude each other.")
     refused = False
     plans = list(load_plans(plan, shared=shared, quotes=quotes))
     for each in plans:
@@ -228,9 +233,12 @@ def partition_command(plan: str, as_json: bool, shared: bool | None, quotes: boo
             elif as_json:
                 _say_json(_as_json(each))
             else:
+                # Cut before anything is said of it: it may be refused.
+                cut = _cut(each)
+                text = _diagram(cut) if mermaid else sprint(cut)
                 if len(plans) > 1:
                     click.echo(f"{each.name}:")
-                click.echo(sprint(_cut(each)), nl=False)
+                click.echo(text, nl=False)
         except (GraphError, TreeTooLarge) as error:
             refused = True
             place = "stdin" if plan == "-" else plan
@@ -247,6 +255,12 @@ def _cut(named: NamedPlan) -> TaskGraph:
     tasks = partition(named.plan, ids=ids)
     attach_results(tasks, ids=ids)
     return tasks
+
+
+def _diagram(tasks: TaskGraph) -> str:
+    from scenarios.report.mermaid import flowchart_of  # noqa: PLC0415 - heavy
+
+    return "\n".join(["```mermaid", *flowchart_of(tasks), "```", ""])
 
 
 def _say_json(value: Any, *, sort_keys: bool = False) -> None:

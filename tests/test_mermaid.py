@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable
 from html import unescape
+from pathlib import Path
 
 import pytest
+from commands import windtunnel
 from hypothesis import given
 from hypothesis.strategies import text
 from shown_runs import HOSTILE, demo, failing, hostile, recorded
@@ -19,6 +21,7 @@ from scenarios.report.mermaid import (
 )
 from scenarios.report.shown import Shown, load_shown
 
+PLANS = Path(__file__).parent.parent / "scenarios" / "library" / "plans"
 LABEL = r"(?:[A-Za-z0-9 _.,/()=+\-]|#[0-9]+;)*"
 FLOWCHART = re.compile(
     rf'flowchart BT|  subgraph t\d+\["{LABEL}"\]|    t\d+n\d+\["{LABEL}"\]'
@@ -148,3 +151,21 @@ def test_messages_go_from_who_says_to_who_hears() -> None:
         "  Note over p2: 37. w0 dies",
     ):
         assert line in lines
+
+
+def test_a_plan_is_drawn_as_it_was_cut() -> None:
+    result = windtunnel("partition", PLANS / "shared-scans.json", "--mermaid")
+    assert result.exit_code == 0
+    [lines] = diagrams(result.stdout.splitlines())
+    check(lines)
+    # Two scans, each of which two tasks read: a stream for each.
+    assert [line for line in lines if " -- " in line] == [
+        '  t0 -- "s0" --> results',
+        '  t1 -- "s1" --> t0',
+        '  t2 -- "s3" --> t1',
+        '  t2 -- "s5" --> t4',
+        '  t3 -- "s4" --> t1',
+        '  t3 -- "s6" --> t4',
+        '  t4 -- "s2" --> t0',
+    ]
+    assert windtunnel("partition", "x", "--json", "--mermaid").exit_code == 2

@@ -17,9 +17,19 @@ from scenarios.failure_report import story_of
 from scenarios.report.graph import Operator, operators_of
 from scenarios.report.shown import Shown
 from scenarios.wording import in_words
+from workflow import Plan, TaskGraph
+from workflow.plan_text import plan_to_text
 from workflow.trace import Event
+from workflow.tree import TreeTooLarge
 
-__all__ = ["MOST_EVENTS", "escape_label", "flowchart", "mermaid_of", "sequence_diagram"]
+__all__ = [
+    "MOST_EVENTS",
+    "escape_label",
+    "flowchart",
+    "flowchart_of",
+    "mermaid_of",
+    "sequence_diagram",
+]
 
 MOST_EVENTS: Final = 24  # of a sequence diagram
 
@@ -60,7 +70,7 @@ def flowchart(manifest: str, tasks: Sequence[_Task]) -> Iterator[str]:
     shown = tasks[:_MOST_TASKS]
     readers = {stream: index for index, task in enumerate(shown) for stream in task["sources"]}
     for index, task in enumerate(shown):
-        yield f'  subgraph t{index}["{escape_label(f"{manifest}/t{index}")}"]'
+        yield f'  subgraph t{index}["{escape_label(f"{manifest}/t{index}".lstrip("/"))}"]'
         operators = operators_of(task) or [Operator(0, "too large to print", "")]
         above: dict[int, int] = {}  # by depth: the operator that was last
         for number, each in enumerate(operators):
@@ -85,6 +95,29 @@ def flowchart(manifest: str, tasks: Sequence[_Task]) -> Iterator[str]:
         yield '  results(["results"])'
     if len(tasks) > len(shown):
         yield f'  more["and {len(tasks) - len(shown)} more tasks"]'
+
+
+def flowchart_of(tasks: TaskGraph) -> Iterator[str]:
+    """The same for a plan that was cut, its streams numbered as a manifest would."""
+    order = [*tasks.preorder()]
+    streams = [*tasks.root().sink_streams(), *(s for task in order for s in task.source_streams())]
+    number = {stream: index for index, stream in enumerate(dict.fromkeys(streams))}
+    described = [
+        {
+            "fragment": _printed(task.fragment),
+            "sources": [number[stream] for stream in task.source_streams()],
+            "sinks": [number[stream] for stream in task.sink_streams() if stream in number],
+        }
+        for task in order
+    ]
+    return flowchart("", described)
+
+
+def _printed(fragment: Plan) -> str:
+    try:
+        return plan_to_text(fragment)
+    except TreeTooLarge:
+        return ""  # as in a trace
 
 
 def sequence_diagram(shown: Shown) -> Iterator[str]:

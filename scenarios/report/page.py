@@ -24,7 +24,7 @@ from scenarios.report.shown import Shown
 from scenarios.wording import counted, in_words
 from workflow.trace import Event
 
-__all__ = ["MOST_EVENTS", "page_of"]
+__all__ = ["KEYS", "MOST_EVENTS", "page_of"]
 
 MOST_EVENTS: Final = 100_000  # of a run; a browser would take minutes for more
 
@@ -37,7 +37,7 @@ _HINT: Final = (
     "Click an event, or press Enter on one, to see what it says, what led to it and what followed"
     " from it."
 )
-_KEYS: Final = (
+KEYS: Final = (
     (("\u2190", "\u2192"), "along a lane"),
     (("\u2191", "\u2193"), "to the next lane"),
     (("Page Up", "Page Down"), "event by event"),
@@ -310,7 +310,7 @@ def _legend() -> Iterator[str]:
     yield '<p class="keys" id="keys">Drag to move, Ctrl and the wheel to zoom; a lane\u2019s name'
     yield "shows it alone. Keys in the picture: "
     said = []
-    for keys, words in _KEYS:
+    for keys, words in KEYS:
         said.append(" ".join(f"<kbd>{key}</kbd>" for key in keys) + f" {words}")
     yield ", ".join(said) + ".</p>"
 
