@@ -8,8 +8,9 @@ span that nothing ends lasts to the end of the run.  Docs: docs/pictures.md.
 ...     Event(0, 0, "task_event", "m0/t0", {"state": "Running"}),
 ...     Event(1, 9, "task_event", "m0/t0", {"state": "Completed"}),
 ... ])
->>> [(lane.name, lane.spans, lane.ends) for lane in picture.lanes]
-[('m0/t0', [Span(start=0, state='Running', end=1, about='m0/t0')], [(1, 'Completed')])]
+>>> [lane] = picture.lanes
+>>> lane.name, lane.spans[0].state, lane.spans[0].end, lane.ends
+('m0/t0', 'Running', 1, [(1, 'Completed')])
 """
 
 from collections.abc import Iterator, Mapping, Sequence
