@@ -153,6 +153,9 @@ def test_the_first_difference_of_two_runs_is_told() -> None:
     assert left[place].kind == "acquire"
     assert right[place].kind != "acquire"
     assert "Both are the same" in page_of(passing(), passing())
+    assert "Left is a recorded run of 500 \u00b5s, right a simulated run of 21,627" in page_of(
+        recorded(), demo()
+    )
 
 
 # Lanes.

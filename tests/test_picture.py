@@ -35,6 +35,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "large": page_of(large()),
         "recorded": page_of(recorded()),
         "two": page_of(failing(), passing()),
+        "unlike": page_of(recorded(), demo()),
     }
     for name, text in made.items():
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
@@ -282,6 +283,20 @@ def test_two_runs_share_their_axis_and_point_at_the_same_event(
     tab.get(f"location.hash = '#e=0.{broken}'")
     tab.settle()
     assert tab.get(rings) == [1, 0]
+
+
+def test_runs_of_unlike_length_are_each_drawn_to_its_own(tab: Tab, pages: dict[str, Path]) -> None:
+    tab.open(pages["unlike"])
+    last = (
+        "[0, 1].map((each) => [...document.querySelectorAll(`#run-${each} .ruler .at`)]"
+        ".at(-1).textContent)"
+    )
+    assert tab.get("document.getElementById('own').checked")
+    assert tab.get(last) == ["500", "20,000"]
+    tab.click_on("#own")
+    assert tab.get(last) == ["20,000", "20,000"]
+    # What a recorded run cannot have is not shown of the other one.
+    assert not tab.get("document.querySelector('[data-group=Slots]').checked")
 
 
 def test_ten_thousand_events_take_few_elements(tab: Tab, pages: dict[str, Path]) -> None:

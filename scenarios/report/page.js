@@ -6,7 +6,7 @@
   const LANE = 26, HEAD = 26, BAR = 10, RIGHT = 14, RULER = 52, CHART = 38, CHARTS = 8;
   const MIDDLE = 13; // of a lane, where its bar is
   const NEAR = 8; // pixels around an event in which a click means it
-  const shared = { order: runs[0].order, lo: 0, hi: 1, only: "", off: {}, run: 0, event: null };
+  const shared = { order: runs[0].order, own: false, lo: 0, hi: 1, only: "", off: {}, run: 0, event: null };
   const $ = (id) => document.getElementById(id);
   const safe = (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
   const count = (n) => Math.round(n).toString().replace(/\B(?=(\d{3})+$)/g, ",");
@@ -23,12 +23,11 @@
     return low;
   }
 
-  function domain() {
-    let end = 0;
-    for (const run of runs) end = Math.max(end, shared.order ? run.ticks.length - 1 : run.ticks.at(-1) || 0);
-    const pad = Math.max(end * 0.015, shared.order ? 0.7 : 0.5);
-    return [-pad, end + pad];
-  }
+  // How long a run is on the axis that is chosen, and the axis that holds all of them.
+  const length = (run) => Math.max(shared.order ? run.ticks.length - 1 : run.ticks.at(-1) || 0, 1);
+  const longest = () => Math.max(...runs.map(length));
+  const pad = () => Math.max(longest() * 0.015, shared.order ? 0.7 : 0.5);
+  const domain = () => [-pad(), longest() + pad()];
 
   class View {
     constructor(number) {
@@ -40,6 +39,7 @@
       this.svg = root.querySelector(".lanes svg");
       this.charts = root.querySelector(".charts");
       this.tip = root.querySelector(".tip");
+      this.stretch = 1;
       this.effects = null;
       this.twins = null;
       const proof = {};
@@ -55,7 +55,8 @@
     // Where things are.
 
     get size() { return this.run.ticks.length; }
-    at(seq) { return shared.order ? seq : this.run.ticks[seq]; }
+    // A run that is drawn to its own length is stretched to that of the longest.
+    at(seq) { return (shared.order ? seq : this.run.ticks[seq]) * this.stretch; }
     end(seq) { return seq < 0 ? this.last : this.at(seq); }
     x(value) { return this.gutter + (value - shared.lo) * this.scale; }
     value(x) { return shared.lo + (x - this.gutter) / this.scale; }
@@ -65,7 +66,8 @@
       this.gutter = this.width < 560 ? 118 : this.width < 720 ? 156 : 196;
       this.right = this.width - RIGHT;
       this.scale = (this.right - this.gutter) / (shared.hi - shared.lo);
-      this.last = domain()[1];
+      this.stretch = shared.own ? longest() / length(this.run) : 1;
+      this.last = length(this.run) * this.stretch + pad();
       for (const svg of [this.ruler, this.svg, this.charts]) svg.setAttribute("width", this.width);
     }
 
@@ -132,19 +134,20 @@
 
     ticks() {
       // Round places for the axis, at least 80 pixels apart.
-      const least = 80 / this.scale;
+      const least = 80 / this.scale / this.stretch;
       let step = 10 ** Math.floor(Math.log10(least));
       while (step < least) step *= step.toString().startsWith("2") ? 2.5 : 2;
       step = Math.max(1, step);
       const found = [];
-      for (let v = Math.ceil(Math.max(0, shared.lo) / step) * step; v <= Math.min(shared.hi, this.last); v += step)
-        found.push(v);
+      const from = Math.max(0, shared.lo) / this.stretch;
+      const to = Math.min(shared.hi, domain()[1]) / this.stretch;
+      for (let v = Math.ceil(from / step) * step; v <= to; v += step) found.push(v);
       return found;
     }
 
     grid() {
       let d = "";
-      for (const v of this.ticks()) d += `M${fixed(this.x(v))} 0V${this.height}`;
+      for (const v of this.ticks()) d += `M${fixed(this.x(v * this.stretch))} 0V${this.height}`;
       return `<path class="grid" d="${d}"/>`;
     }
 
@@ -299,7 +302,7 @@
       out.push(`<text class="unit" x="8" y="${RULER - 8}">${place}</text>`);
       let free = -1e9;
       for (const v of this.ticks()) {
-        const x = this.x(v);
+        const x = this.x(v * this.stretch);
         if (x < this.gutter) continue;
         out.push(`<path class="tick" d="M${fixed(x)} ${RULER - 5}v5"/>`);
         out.push(`<text class="at" x="${fixed(x)}" y="${RULER - 8}" text-anchor="middle">${shared.order ? "#" : ""}${count(v)}</text>`);
@@ -771,6 +774,16 @@
   const begun = performance.now();
   const views = runs.map((_, number) => new View(number));
   for (const group of runs[0].off) shared.off[group] = true;
+  const own = $("own");
+  if (own) {
+    const ends = runs.map((run) => run.ticks.at(-1) || 1);
+    own.checked = shared.own = Math.max(...ends) > 4 * Math.min(...ends);
+    own.addEventListener("change", () => {
+      shared.own = own.checked;
+      for (const view of views) view.measure();
+      fit();
+    });
+  }
   for (const box of document.querySelectorAll("[data-group]"))
     box.addEventListener("change", () => {
       shared.off[box.dataset.group] = !box.checked;

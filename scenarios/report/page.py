@@ -77,7 +77,8 @@ def page_of(shown: Shown, beside: Shown | None = None) -> str:
                 " --perfetto takes them all",
             )
     drawn = [(each, picture_of(each.events, scenario=each.scenario)) for each in both]
-    runs = [_run(each, picture) for each, picture in drawn]
+    pictures = [picture for _, picture in drawn]
+    runs = [{**_run(each, picture), "off": _quiet(pictures)} for each, picture in drawn]
     # As the policy names what may run by its hash, nothing that slipped in could.
     text = "\n".join(_page(drawn, _data(runs)))
     return text.encode("utf-8", "backslashreplace").decode()
@@ -197,7 +198,13 @@ def _story(number: int, shown: Shown, events: Sequence[Event]) -> Iterator[str]:
 
 
 def _difference(left: Shown, right: Shown) -> str:
-    """The first event in which two runs differ, whenever it happened."""
+    """The first event in which two runs differ, whenever it happened; of unlike ones their time."""
+    kinds = [
+        "a simulated run" if _is_simulated(each) else "a recorded run" for each in (left, right)
+    ]
+    if kinds[0] != kinds[1]:
+        times = [f"{each.events[-1].tick:,} \u00b5s" for each in (left, right)]
+        return f"Left is {kinds[0]} of {times[0]}, right {kinds[1]} of {times[1]}."
     for place, (one, other) in enumerate(zip_longest(left.events, right.events)):
         if one is None or other is None or _said(one) != _said(other):
             return (
@@ -205,6 +212,15 @@ def _difference(left: Shown, right: Shown) -> str:
                 f"  Then, left: {_next(one)}.  Right: {_next(other)}."
             )
     return "Both are the same, event by event, but for their times."
+
+
+def _is_simulated(shown: Shown) -> bool:
+    return any(event.kind == "cluster" for event in shown.events)
+
+
+def _kind(shown: Shown) -> str:
+    word = "simulated" if _is_simulated(shown) else "recorded"
+    return f"a {word} run of {shown.events[-1].tick:,} \u00b5s"
 
 
 def _said(event: Event) -> tuple[str, str, str]:
@@ -241,6 +257,8 @@ def _controls(drawn: Sequence[tuple[Shown, Picture]]) -> Iterator[str]:
         '<button type="button" id="fit">all</button>'
         '<button type="button" id="in" aria-label="zoom in">+</button></span>'
     )
+    if len(drawn) > 1:
+        yield '<label><input type="checkbox" id="own"> each run to its own length</label>'
     groups = [
         group
         for group in GROUPS
@@ -352,18 +370,9 @@ def _run(shown: Shown, picture: Picture) -> dict[str, Any]:
     events = shown.events
     names = _Numbers()
     kinds = _Numbers()
-    off = ["Workflow"]
-    if not any(
-        span.state in _TROUBLED
-        for lane in picture.lanes
-        if lane.group == "Workers"
-        for span in lane.spans
-    ):
-        off.append("Workers")
     value = {
         "name": shown.name,
         "order": picture.order,
-        "off": off if picture.simulated else [],
         "ticks": [event.tick for event in events],
         "kinds": [kinds.of(event.kind) for event in events],
         "subjects": [names.of(event.subject) for event in events],
@@ -398,6 +407,24 @@ def _run(shown: Shown, picture: Picture) -> dict[str, Any]:
     value |= {"kindNames": kinds.names, "names": names.names}
     cleaned: dict[str, Any] = _clean(value)
     return cleaned
+
+
+def _quiet(pictures: Sequence[Picture]) -> list[str]:
+    """The groups of lanes that are not shown at first: what tells little, or one run alone has."""
+    groups = [dict.fromkeys(lane.group for lane in picture.lanes) for picture in pictures]
+    quiet = [group for group in GROUPS if any(group not in each for each in groups)]
+    if all(picture.simulated for picture in pictures):
+        quiet += ["Workflow"]
+        states = [
+            span.state
+            for picture in pictures
+            for lane in picture.lanes
+            if lane.group == "Workers"
+            for span in lane.spans
+        ]
+        quiet += [] if any(state in _TROUBLED for state in states) else ["Workers"]
+    # A fault is never a detail, though only one of two runs may have it.
+    return [group for group in dict.fromkeys(quiet) if group != "Faults"]
 
 
 class _Numbers:
