@@ -326,6 +326,14 @@ def test_a_stop_leads_back_to_the_call_of_the_workflow() -> None:
     assert chain_of(shown, stopped)[:3] == ["tell_cancel", "call", "results_error"]
 
 
+def test_to_enter_a_section_is_a_beginning() -> None:
+    shown = demo()
+    causes = causes_of(shown.events)
+    entered = [event.seq for event in shown.events if event.kind == "enter"]
+    assert len(entered) > 1
+    assert not any(causes[seq] for seq in entered)
+
+
 # The drawing of a plan.
 
 

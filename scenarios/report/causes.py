@@ -42,7 +42,7 @@ class _Known:
         finder = _FINDERS.get(event.kind)
         found = [] if finder is None else [seq for seq in finder(self, event) if seq is not None]
         task, _ = attempt_of(event.subject) if "/t" in event.subject else (event.subject, 1)
-        if not found:
+        if not found and event.kind not in _FIRST:
             before = self._before.get(event.subject, self._before.get(task))
             found = [] if before is None else [before]
         self._note(event, task)
@@ -327,6 +327,7 @@ def _reads(finder: Callable[[_Known, Event], Iterator[int | None]], *keys: str) 
 
 
 _Finder = Callable[[_Known, Event], Iterator[int | None]]
+_FIRST: Final = ("enter",)  # what only looks as if its like before had led to it
 _BY_TASK: Final = ("reports",)
 _FINDERS: Final[dict[str, _Finder]] = {
     "accept": _Known.accepted,
