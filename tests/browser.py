@@ -208,10 +208,21 @@ class Tab:
     def click(self, x: float, y: float, *, times: int = 1) -> None:
         """Press and release the mouse at a place of the window."""
         self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-        for kind in ("mousePressed", "mouseReleased") * times:
-            self.send(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=times
-            )
+        for number in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.send(
+                    "Input.dispatchMouseEvent",
+                    type=kind,
+                    x=x,
+                    y=y,
+                    button="left",
+                    clickCount=number,
+                )
+                self.settle()  # a hand is slower than a frame
+
+    def point_at(self, x: float, y: float) -> None:
+        """Move the mouse to a place of the window."""
+        self.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         self.settle()
 
     def click_on(self, selector: str) -> None:

@@ -130,6 +130,19 @@ def test_a_click_on_an_event_shows_its_details_and_its_causes(
     assert tab.get("location.hash") == ""
 
 
+def test_what_lies_below_the_mouse_is_told(tab: Tab, pages: dict[str, Path]) -> None:
+    tab.open(pages["failing"])
+    tip = "document.querySelector('.tip').hidden || document.querySelector('.tip').textContent"
+    assert tab.get(tip) is True
+    tab.point_at(*middle(tab, ".ring.proof"))
+    assert tab.get(tip).startswith("#171, 5,296 \u00b5s: the workflow records m0/t2 as Cancelled")
+    x, y = middle(tab, ".lanes .label")
+    tab.point_at(x, y)
+    assert tab.get(tip) == "w0 slot 0 "
+    tab.point_at(5, 5)
+    assert tab.get(tip) is True
+
+
 def test_a_line_of_the_story_leads_to_its_event(tab: Tab, pages: dict[str, Path]) -> None:
     tab.open(pages["failing"])
     tab.click_on("header .event.proof")

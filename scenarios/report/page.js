@@ -168,9 +168,8 @@
       const { lane, y } = row;
       const wide = this.gutter - 8;
       const label = `<tspan class="name">${safe(lane.label)}</tspan> <tspan class="note">${safe(lane.note)}</tspan>`;
-      const text = `${lane.label} ${lane.note}`;
       out.push(`<path class="base" d="M${this.gutter} ${y + MIDDLE}H${this.right}"/>`);
-      out.push(`<svg x="0" y="${y}" width="${wide}" height="${LANE}"><text class="label" x="8" y="17">${label}<title>${safe(text)}</title></text></svg>`);
+      out.push(`<svg x="0" y="${y}" width="${wide}" height="${LANE}"><text class="label" x="8" y="17">${label}</text></svg>`);
       this.shade(lane, y, out);
       this.buffer(lane, y, out);
       this.spans(lane.spans, y + MIDDLE - BAR / 2, BAR, true, out);
@@ -485,7 +484,10 @@
       box.addEventListener("pointermove", (event) => {
         if (drag && event.buttons) {
           const by = (drag.x - event.clientX) / this.scale;
-          if (Math.abs(event.clientX - drag.x) > 4) drag.moved = true;
+          if (!drag.moved && Math.abs(event.clientX - drag.x) > 4) {
+            drag.moved = true;
+            box.setPointerCapture(event.pointerId); // a drag may leave the picture
+          }
           if (drag.moved) { this.tip.hidden = true; show(drag.lo + by, drag.hi + by); }
           return;
         }
@@ -520,10 +522,12 @@
     }
 
     hover(event) {
-      const { seq } = this.hit(event);
-      this.tip.hidden = seq === null;
-      if (seq === null) return;
-      this.tip.textContent = this.told(seq);
+      const { row, seq, gutter } = this.hit(event);
+      // Over a name, which may be cut: all of it.
+      const said = gutter && row ? `${row.lane.label} ${row.lane.note}` : seq === null ? "" : this.told(seq);
+      this.tip.hidden = !said;
+      if (!said) return;
+      this.tip.textContent = said;
       const frame = this.tip.parentElement.getBoundingClientRect();
       const x = event.clientX - frame.left, y = event.clientY - frame.top;
       this.tip.style.left = `${Math.max(0, Math.min(x + 14, frame.width - this.tip.offsetWidth))}px`;
