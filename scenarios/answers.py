@@ -10,15 +10,12 @@ Prints a line for each query.  Exits with 1 if a run is wrong, and tells how to 
 
 import argparse
 import json
-import multiprocessing
 import shlex
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -33,6 +30,7 @@ from scenarios.data import rebind
 from scenarios.data.importing import import_lines, reader
 from scenarios.data.lines import BadLine, Limits
 from scenarios.inputs import InputError
+from scenarios.processes import fresh_processes
 from sim.choices import Seeded
 from sim.latency import Bimodal, Constant, Exponential, Latency, Uniform
 from sim.real import Held
@@ -51,7 +49,9 @@ __all__ = [
     "cases",
     "describe",
     "main",
+    "one_to_a_million",
     "scenario_of",
+    "told",
 ]
 
 TARGETS: Final = (1, 2, 8)  # objects that hold the lines
@@ -71,7 +71,6 @@ _ORDERS: Final = 4  # of the shards of a plan: the single-process answer is kept
 _UNCUT: Final = _ORDERS  # a plan whose scans are read in one task
 _SHOWN: Final = 5  # wrong runs of a query that are told
 _OFTEN: Final = 400_000  # the largest chance of a fault at an occasion, in millionths
-_IGNORE: Final = (signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +309,7 @@ def answers(
             found[piece.number].merge(_run(piece))
             progress(len(piece.seeds))
         return found
-    # Fresh processes: a copy of this one would miss the threads of Arrow.  An interrupt from the
-    # keyboard reaches all of them: this one ends the others.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, signal.signal, _IGNORE)
+    pool = fresh_processes(processes)
     try:
         for piece, tally in zip(work, pool.map(_run, work), strict=True):
             found[piece.number].merge(tally)
@@ -338,8 +334,7 @@ def describe(
         )
     for case in chosen:
         for count, seed, text in found[case.number].wrong[:_SHOWN]:
-            yield f"WRONG  {_again(case, count, seed, folder)}"
-            yield from (f"  {line}" for line in text.splitlines())
+            yield from told(_again(case, count, seed, folder), text)
         more = len(found[case.number].wrong) - _SHOWN
         if more > 0:
             yield f"  ... and {more} more of {case.query}"
@@ -351,7 +346,14 @@ def describe(
     )
 
 
-def _count(text: str) -> int:
+def told(again: str, text: str) -> Iterator[str]:
+    """What is wrong with a run, below the command that shows it again."""
+    yield f"WRONG  {again}"
+    yield from (f"  {line}" for line in text.splitlines())
+
+
+def one_to_a_million(text: str) -> int:
+    """A number of an option, 1 to 1,000,000.  Raises ArgumentTypeError."""
     number = int(text)
     if not 0 < number <= 10**6:
         raise argparse.ArgumentTypeError(f"got {text}, expected 1 to 1000000")
@@ -362,7 +364,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and say how it went."""
     parser = argparse.ArgumentParser(prog="python -m scenarios.answers", description=__doc__)
     parser.add_argument(
-        "--schedules", type=_count, default=200, metavar="N", help="of each query; 200 by default"
+        "--schedules",
+        type=one_to_a_million,
+        default=200,
+        metavar="N",
+        help="of each query; 200 by default",
     )
     parser.add_argument(
         "--targets",
@@ -373,7 +379,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--only", metavar="QUERY", help="only this query")
     parser.add_argument("--seed", type=int, metavar="N", help="only this schedule")
-    parser.add_argument("--processes", type=_count, default=2, metavar="N", help="2 by default")
+    parser.add_argument(
+        "--processes", type=one_to_a_million, default=2, metavar="N", help="2 by default"
+    )
     parser.add_argument(
         "--folder",
         type=Path,

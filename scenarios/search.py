@@ -1,11 +1,8 @@
 """Many runs: every seed of every scenario, judged, and what they have exercised."""
 
 import itertools
-import multiprocessing
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +10,7 @@ from properties.coverage import PRECONDITIONS, features
 from properties.mutants import MUTANTS
 from scenarios.explain import Explained, explain
 from scenarios.failure import Origin
+from scenarios.processes import fresh_processes
 from scenarios.runs import load_target, run
 from scenarios.shelf import RANDOM, find_scenario
 from sim.choices import Seeded
@@ -37,7 +35,6 @@ _MEANT_FOR: Final[dict[str, tuple[str, ...]]] = {
 }
 
 _HOW: Final = ("  in", "  replay", "  keep", "  unsaved")  # of a report, what a list has room for
-_IGNORE: Final = (signal.SIGINT, signal.SIG_IGN)
 _CHUNK: Final = 50  # seeds of one piece of work
 _RARE: Final = 0.01  # a feature below this share of its scenarios' runs is too rare to trust
 
@@ -98,10 +95,7 @@ def search(
             total.merge(_piece(piece))
             progress(len(piece[1]))
         return total
-    # Fresh processes: a copy of this one would miss the threads of Arrow.  An interrupt from the
-    # keyboard reaches all of them: this one ends the others.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, signal.signal, _IGNORE)
+    pool = fresh_processes(processes)
     try:
         # In order of the work, not of completion, so that what is shown first is always the same.
         for piece, part in zip(work, pool.map(_piece, work), strict=True):
