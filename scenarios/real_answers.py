@@ -14,6 +14,7 @@ Prints a line for each plan.  Exits with 1 if a run is wrong, and tells how to s
 """
 
 import argparse
+import json
 import resource
 import shlex
 import sys
@@ -74,8 +75,8 @@ class Found:
     """What was seen of a plan."""
 
     plan: NamedPlan
-    rows: int = 0  # of the right answer
-    seconds: float = 0.0  # that it took
+    rows: int  # of the right answer
+    seconds: float | None  # that it took; None: it was known from a plan before
     tries: list[Try] = field(default_factory=list)
 
 
@@ -85,15 +86,16 @@ class _Right:
 
     bucket: Path
     pool: Executor
-    known: dict[str, tuple[Answer | str, float]] = field(default_factory=dict)
+    known: dict[str, Answer | str] = field(default_factory=dict)
 
-    def of(self, plan: Plan) -> tuple[Answer | str, float]:
-        """The answer, or why there is none, and the seconds that it took."""
+    def of(self, plan: Plan) -> tuple[Answer | str, float | None]:
+        """The answer, or why there is none, and the seconds that it took; None: it was known."""
         bound = rebind(plan, Bucket(self.bucket).sections())
-        text = repr(plan_to_json(bound))
-        if text not in self.known:
-            self.known[text] = self.pool.submit(_answered, bound, self.bucket).result()
-        return self.known[text]
+        text = json.dumps(plan_to_json(bound))
+        if text in self.known:
+            return self.known[text], None
+        self.known[text], seconds = self.pool.submit(_answered, bound, self.bucket).result()
+        return self.known[text], seconds
 
 
 def _answered(plan: Plan, bucket: Path) -> tuple[Answer | str, float]:
@@ -140,9 +142,8 @@ def real_answers(
         known = _Right(buckets[1], pool)
         for named in chosen:
             right, seconds = known.of(named.plan)
-            found = Found(named, 0, seconds)
-            if isinstance(right, Answer):
-                found.rows = len(right.rows) + right.low
+            count = len(right.rows) + right.low if isinstance(right, Answer) else 0
+            found = Found(named, count, seconds)
             for name, make in runners.items():
                 for count in sections:
                     begun = monotonic()
@@ -182,7 +183,8 @@ def _wrong(plan: Plan, right: Answer | str, make: Make, bucket: Bucket, patience
 
 def describe(found: Found) -> str:
     """A line: the rows of the answer, then each runner over each number of sections."""
-    words = [f"{found.plan.name:<18}  {found.rows:>7,} rows  oracle {found.seconds:6.1f} s"]
+    took = "as above" if found.seconds is None else f"{found.seconds:6.1f} s"
+    words = [f"{found.plan.name:<18}  {found.rows:>7,} rows  oracle {took}"]
     for runner in dict.fromkeys(each.runner for each in found.tries):
         words.append(runner)
         words += [
