@@ -8,7 +8,7 @@ LOCK := requirements/dev.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 UV := uv==0.13.9
 
-.PHONY: demo test answers bench edits threads cluster mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
+.PHONY: demo test answers million bench edits threads cluster mutants lint lint-format lint-rules lint-types lint-layers venv lock clean
 
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
@@ -18,6 +18,9 @@ test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest,
 
 answers: venv  ## every answer of the reference under 200 schedules, a quarter of an hour; ARGS="--schedules 20" for less
 	@$(BIN)/python -m scenarios.answers $(ARGS)
+
+million: venv  ## every LogQL plan over a million rows on the real runners, half an hour; ARGS="--rows 2000" for less
+	@$(BIN)/python -m scenarios.real_answers $(ARGS)
 
 bench: venv  ## run the benchmarks, five minutes; ARGS="--quick" or ARGS="partition" for less
 	@$(BIN)/python -m benchmarks $(ARGS)

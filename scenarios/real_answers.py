@@ -142,8 +142,8 @@ def real_answers(
         known = _Right(buckets[1], pool)
         for named in chosen:
             right, seconds = known.of(named.plan)
-            count = len(right.rows) + right.low if isinstance(right, Answer) else 0
-            found = Found(named, count, seconds)
+            size = len(right.rows) + right.low if isinstance(right, Answer) else 0
+            found = Found(named, size, seconds)
             for name, make in runners.items():
                 for count in sections:
                     begun = monotonic()
@@ -199,6 +199,16 @@ def _again(found: Found, tried: Try, rows: int) -> str:
     words = ["python", "-m", "scenarios.real_answers", "--plans", found.plan.name]
     words += ["--runner", tried.runner, "--sections", str(tried.sections), "--rows", str(rows)]
     return shlex.join(words)
+
+
+def _maker(name: str, stack: ExitStack) -> Make:
+    """What makes the runner of a name.  Raises InputError."""
+    if name == "dask":
+        return _dask(stack)
+    if name not in RUNNERS and ":" not in name:
+        right = f"{', '.join(RUNNERS)}, package.module:FACTORY or file.py:FACTORY"
+        raise InputError("--runner", f"got {name!r:.80}, expected {right}")
+    return runner_named(name)
 
 
 def _dask(stack: ExitStack) -> Make:
@@ -258,10 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = _plans(given.plans or ())
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            runners = {
-                name: _dask(stack) if name == "dask" else runner_named(name)
-                for name in given.runner or RUNNERS
-            }
+            runners = {name: _maker(name, stack) for name in given.runner or RUNNERS}
             every = real_answers(
                 chosen, runners, folder=Path(folder), rows=given.rows, sections=sections
             )

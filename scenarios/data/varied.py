@@ -5,8 +5,8 @@ JSON, a request, a timeout, a latency without a unit, and what no parser takes. 
 more, which is called as a key of the lines is, or metadata.
 
 >>> given = [Line(0, "level=error status=200 latency=5ms", (("app", "shop"),))]
->>> [line.ns for line in varied_lines(given, 3, first=0, last=9)]
-[0, 4, 8]
+>>> [line.ns for line in varied_lines(given, 3, first=0, last=3)]
+[0, 1, 2]
 """
 
 import json
