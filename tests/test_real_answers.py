@@ -14,7 +14,8 @@ from threads import threads_left
 
 from scenarios.data import Line
 from scenarios.data.varied import varied_lines
-from scenarios.real_answers import main
+from scenarios.inputs import NamedPlan, load_plans
+from scenarios.real_answers import describe, main, real_answers
 from workflow import Runner
 from workflow.runners.local import LocalRunner
 from workflow.sections import Sections
@@ -91,6 +92,33 @@ def test_a_wrong_answer_is_told_with_its_plan_its_runner_and_its_sections(
     assert re.search(r"\d+ missing, \d+ too many", lines[at + 1])
     assert lines[-1].startswith("6 of 8 answers are right, in ")
     assert main(words[4:]) == 1
+
+
+@dataclass
+class Endless:
+    """Rows that come again and again."""
+
+    data: Sections
+
+    def batches(self, location: str, section: int, rows: int) -> Iterator[pa.RecordBatch]:
+        """See `workflow.sections.Sections`."""
+        while True:
+            yield from self.data.batches(location, section, rows)
+
+
+def test_a_run_that_does_not_end_is_given_up(tmp_path: Path) -> None:
+    [plan, *_] = (each for each in load_plans(str(DATA / "logql.jsonl")))
+    assert isinstance(plan, NamedPlan)
+
+    def endless(data: Sections) -> Runner:
+        return LocalRunner(Endless(data))
+
+    [found] = real_answers(
+        [plan], {"endless": endless}, folder=tmp_path, rows=10, sections=[1], patience=0.3
+    )
+    [tried] = found.tries
+    assert tried.wrong.startswith("given up after 0.3 s: ")
+    assert "endless  1: WRONG" in describe(found)
 
 
 @pytest.mark.parametrize(
