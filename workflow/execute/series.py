@@ -69,7 +69,10 @@ class Series:
         values: dict[str, list[str | None]] = {name: [None] * count for name in names}
         for key, number in self._numbers.items():
             for name, value in key:
-                values.setdefault(name, [None] * count)[number] = value
+                column = values.get(name)
+                if column is None:
+                    column = values[name] = [None] * count
+                column[number] = value
         return {name: pa.array(values[name], pa.string()).take(numbers) for name in sorted(values)}
 
     def _columns(self, rows: Rows) -> dict[str, pa.Array]:
