@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from time import process_time
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from workflow import PlanError, Timestamp
 from workflow.execute import ExecutionError
 from workflow.execute.groups import Groups, encode
+from workflow.execute.rows import Rows
+from workflow.execute.series import Series
 from workflow.execute.sums import join, split
 from workflow.expressions import parse_column
 from workflow.plan import RangeAggregation, VectorAggregation
@@ -288,3 +291,21 @@ def test_many_partial_results_are_folded_as_they_come(monkeypatch: pytest.Monkey
     expected = through(node, *batches)
     monkeypatch.setattr(aggregate, "_MANY", 3)
     assert through(node, *batches) == expected
+
+
+def test_the_columns_of_many_series_take_time_in_proportion_to_them() -> None:
+    def spent(count: int) -> float:
+        series = Series(RangeAggregation(operation="count", without=True), "here")
+        numbers = series.numbers(
+            Rows({"utf8.label.pod": pa.array(map(str, range(count)), pa.string())}, count)
+        )
+        took = []
+        for _ in range(3):
+            begun = process_time()
+            [column] = series.columns(numbers).values()
+            took.append(process_time() - begun)
+            assert len(column) == count
+        return min(took)
+
+    # 8 times if it is so, 64 times if each series costs as much as all.
+    assert spent(20_000) < 24 * spent(2_500)
