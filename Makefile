@@ -19,7 +19,7 @@ test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest,
 answers: venv  ## every answer of the reference under 200 schedules, a quarter of an hour; ARGS="--schedules 20" for less
 	@$(BIN)/python -m scenarios.answers $(ARGS)
 
-million: venv  ## every LogQL plan over a million rows on the real runners, half an hour; ARGS="--rows 2000" for less
+million: venv  ## every LogQL plan over a million rows on the real runners, a quarter of an hour; ARGS="--rows 2000" for less
 	@$(BIN)/python -m scenarios.real_answers $(ARGS)
 
 bench: venv  ## run the benchmarks, five minutes; ARGS="--quick" or ARGS="partition" for less
