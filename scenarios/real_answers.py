@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -39,7 +38,7 @@ from scenarios.data.source import numbered_lines
 from scenarios.data.varied import varied_lines
 from scenarios.inputs import InputError, NamedPlan, load_plans
 from scenarios.processes import fresh_processes
-from scenarios.runners import Make, close_runner, runner_named
+from scenarios.runners import Make, Room, close_runner, runner_named
 from workflow import Identifiers, Plan, Workflow, plan_to_json
 from workflow.objects import Bucket
 from workflow.raised import text_of
@@ -56,7 +55,6 @@ _PLANS: Final = Path("tests/data/logql.jsonl")
 _LINES: Final = Path("tests/data/input.jsonl")
 _FIRST: Final = Timestamp.parse("2024-12-31T23:50:00Z").ns
 _LAST: Final = Timestamp.parse("2025-01-01T01:05:00Z").ns
-_WORKERS: Final = 2
 _FEW: Final = 50_000  # rows that one process may have again and again
 
 
@@ -201,25 +199,6 @@ def _again(found: Found, tried: Try, rows: int) -> str:
     return shlex.join(words)
 
 
-def _maker(name: str, stack: ExitStack) -> Make:
-    """What makes the runner of a name.  Raises InputError."""
-    if name == "dask":
-        return _dask(stack)
-    if name not in RUNNERS and ":" not in name:
-        right = f"{', '.join(RUNNERS)}, package.module:FACTORY or file.py:FACTORY"
-        raise InputError("--runner", f"got {name!r:.80}, expected {right}")
-    return runner_named(name)
-
-
-def _dask(stack: ExitStack) -> Make:
-    """DaskRunners on one cluster, which lasts as long as the stack.  Raises InputError."""
-    try:
-        from workflow.runners.dask import DaskRunner, local_cluster  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise InputError("--runner dask", f"needs windtunnel[cluster] ({error})") from None
-    return partial(DaskRunner, stack.enter_context(local_cluster(_WORKERS)))
-
-
 def _plans(names: Sequence[str]) -> list[NamedPlan]:
     """The plans of these names, or all of them.  Raises InputError."""
     found = []
@@ -268,7 +247,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = _plans(given.plans or ())
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            runners = {name: _maker(name, stack) for name in given.runner or RUNNERS}
+            runners = {
+                name: stack.enter_context(runner_named(name, Room()))
+                for name in given.runner or RUNNERS
+            }
             every = real_answers(
                 chosen, runners, folder=Path(folder), rows=given.rows, sections=sections
             )

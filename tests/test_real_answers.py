@@ -127,7 +127,7 @@ def test_a_run_that_does_not_end_is_given_up(tmp_path: Path) -> None:
         (["--plans", "nothing"], "expected some of logql-04-2sections, "),
         (
             ["--runner", "nothing"],
-            "expected local, dask, package.module:FACTORY or file.py:FACTORY",
+            "expected dask, local, package.module:FACTORY or file.py:FACTORY",
         ),
         (["--rows", "0"], "expected 1 to 1000000"),
         (["--sections", "3"], "invalid choice: 3"),
