@@ -105,7 +105,9 @@ def test_a_cancel_that_is_lost_shows_as_a_task_that_runs_on(scenario: Scenario) 
     words = told(found)
     assert "cancel     0 of 2 runs ended with every task over\n" in words
     assert re.search("still at it, cancelled: .*m0/t1", words)
-    assert all(run.given_up == (run.how in ("cancelled", "closed")) for run in found.runs)
+    # One that fails cancels tasks, too, which may or may not be over in time by themselves.
+    told_apart = [run for run in found.runs if run.how != "failing"]
+    assert all(run.given_up == (run.how in ("cancelled", "closed")) for run in told_apart)
 
 
 def test_a_failure_that_is_told_as_a_cancellation_is_found(scenario: Scenario) -> None:

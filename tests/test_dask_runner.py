@@ -176,7 +176,9 @@ def test_the_tasks_of_a_lost_worker_have_failed_within_five_seconds(
     data: Callable[[], Sections],
 ) -> None:
     kind = OverWires if lose is cut_off else DaskRunner
-    with kind(whole(dask_client), data(), buffer=4, batch_rows=8) as runner:
+    patience = 3.0 if of == "the parent" else 1.5
+    client = whole(dask_client)
+    with kind(client, data(), buffer=4, batch_rows=8, patience=patience) as runner:
         work, places = spread(runner)
         parent, child = work.tasks[0], work.tasks[1]
         lost = places[parent if of == "the parent" else child]

@@ -89,7 +89,7 @@ def test_a_damaged_section_ends_the_run_with_its_error(bucket: Path, tmp_path: P
     ("words", "message"),
     [
         (["--runner", "local"], "--runner local needs --data."),
-        (["--data", "b", "--slots", "2"], "--slots is for --runner local."),
+        (["--data", "b", "--slots", "2"], "--slots is for --runner dask or local."),
         (
             ["--data", "b", "--runner", "local", "--mutant", "sends-twice"],
             "--mutant is for the simulated cluster.",
@@ -140,7 +140,10 @@ def test_a_runner_of_ones_own_is_named_by_its_factory_and_closed(
         ("own.py:broken", "own.py:broken raised ConnectionError: no such cluster"),
         ("own.py:lazy", "which has no register_manifest, unregister_manifest, listen, start, "),
         ("own.py:other", "nothing of that name there; expected something to call"),
-        ("threads", "got 'threads', expected local, package.module:FACTORY or file.py:FACTORY"),
+        (
+            "threads",
+            "got 'threads', expected dask, local, package.module:FACTORY or file.py:FACTORY",
+        ),
     ):
         assert seen in str(windtunnel(*plan, name).exception)
 
