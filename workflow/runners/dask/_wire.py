@@ -6,7 +6,6 @@ objects of a bucket have different columns and an exchange has one schema.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -95,6 +94,3 @@ def decode_batch(chunk: Any) -> pa.RecordBatch:
             batch = reader.read_next_batch()
     batch.validate()
     return batch
-
-
-Say = Callable[[Message], None]
