@@ -34,7 +34,7 @@ from workflow.sections import Sections
 __all__ = ["dask_client"]  # a fixture
 
 RUNS = int(os.environ.get("WINDTUNNEL_CLUSTER_RUNS", "1"))
-LOSS = 5.0  # seconds in which a lost worker is noticed
+LOSS = 10.0  # seconds; a loss is noticed after 3, but the machine may be busy with something else
 
 
 @pytest.fixture(autouse=True)
@@ -169,16 +169,14 @@ def cut_off(runner: DaskRunner, worker: WorkerInfo) -> None:
         (cut_off, "a child", Endless),
     ],
 )
-def test_the_tasks_of_a_lost_worker_have_failed_within_five_seconds(
+def test_the_tasks_of_a_lost_worker_have_failed_and_the_others_go_on(
     dask_client: Client,
     lose: Callable[[DaskRunner, WorkerInfo], None],
     of: str,
     data: Callable[[], Sections],
 ) -> None:
     kind = OverWires if lose is cut_off else DaskRunner
-    patience = 3.0 if of == "the parent" else 1.5
-    client = whole(dask_client)
-    with kind(client, data(), buffer=4, batch_rows=8, patience=patience) as runner:
+    with kind(whole(dask_client), data(), buffer=4, batch_rows=8) as runner:
         work, places = spread(runner)
         parent, child = work.tasks[0], work.tasks[1]
         lost = places[parent if of == "the parent" else child]
@@ -218,7 +216,7 @@ def test_the_error_names_the_worker_and_how_its_loss_was_noticed(dask_client: Cl
 
 
 def test_a_worker_that_was_stopped_and_goes_on_takes_part_again(dask_client: Client) -> None:
-    with DaskRunner(whole(dask_client), Endless(), buffer=2, patience=1.0) as runner:
+    with DaskRunner(whole(dask_client), Endless(), buffer=2, patience=2.0) as runner:
         work, places = spread(runner)
         lost = places[work.tasks[1]]
         os.kill(lost.pid, signal.SIGSTOP)
