@@ -13,8 +13,8 @@ UV := uv==0.13.9
 demo: venv  ## run the demonstration
 	@$(BIN)/windtunnel demo
 
-test: venv  ## run the tests in three processes; ARGS="-k name" goes on to pytest, ARGS="-n 0" is one process
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+test: venv  ## run the tests in two processes; ARGS="-k name" goes on to pytest, ARGS="-n 0" is one process
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 answers: venv  ## every answer of the reference under 200 schedules, a quarter of an hour; ARGS="--schedules 20" for less
 	@$(BIN)/python -m scenarios.answers $(ARGS)

@@ -33,8 +33,6 @@ from workflow.sections import Sections
 
 __all__ = ["dask_client"]  # a fixture
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one cluster for all of them
-
 RUNS = int(os.environ.get("WINDTUNNEL_CLUSTER_RUNS", "1"))
 LOSS = 10.0  # seconds; a loss is noticed after 3, but the machine may be busy with something else
 

@@ -18,8 +18,6 @@ from scenarios.inputs import InputError
 
 __all__ = ["dask_client"]  # a fixture
 
-pytestmark = pytest.mark.xdist_group("cluster")  # one cluster for all of them
-
 SUMS = 'sum by (level) (count_over_time({app="shop"} | json [5m]))'
 [ROWS] = (case["rows"] for case in vector_cases() if case["query"] == SUMS)
 
