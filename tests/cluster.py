@@ -4,23 +4,17 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from time import sleep
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from distributed import Client
-from numbered import FAILS, Numbered
-from threads import threads_left, until
+from numbered import Numbered
+from threads import OverNumbers, until
 
-from properties.contract import RunnerContract
-from workflow import Plan, Task
-from workflow.plan import DataObjScan
+from workflow import Task
 from workflow.runners.dask import DaskRunner, local_cluster
-
-MOMENT = 0.05  # seconds in which it would do what it should not
 
 
 @contextmanager
@@ -54,10 +48,11 @@ def whole(client: Client) -> Client:
     return client
 
 
-class OnACluster(RunnerContract[DaskRunner]):
+class OnACluster(OverNumbers[DaskRunner]):
     """The hooks for a DaskRunner, all of them on one cluster kept up."""
 
     client: Client
+    moment = 0.05  # seconds in which it would do what it should not
 
     @pytest.fixture(autouse=True)
     def _cluster(self, dask_client: Client) -> None:
@@ -66,36 +61,11 @@ class OnACluster(RunnerContract[DaskRunner]):
     def make_runner(self) -> DaskRunner:
         return DaskRunner(whole(self.client), Numbered(), slots=6, buffer=1, batch_rows=8)
 
-    def run_until(self, runner: DaskRunner, condition: Callable[[], bool]) -> None:
-        del runner
-        until(condition)
-
-    def quiet(self, runner: DaskRunner) -> None:
-        del runner
-        sleep(MOMENT)
-
-    def row_numbers(self, batch: pa.RecordBatch) -> list[int]:
-        return [int(each.as_py()) for each in batch.column("utf8.builtin.message")]
-
-    def failing_scan(self) -> Plan:
-        plan = Plan()
-        plan.add(DataObjScan(location=FAILS))
-        return plan
-
     def lose_worker(self, runner: DaskRunner, task: Task) -> bool:
         worker = runner.worker_of(task)
         assert worker is not None
         os.kill(worker.pid, signal.SIGKILL)
         return True
-
-    def tables(self, runner: DaskRunner) -> Mapping[str, int]:
-        return runner.tables()
-
-    def close(self, runner: DaskRunner) -> None:
-        runner.close()
-        left = threads_left()
-        if left and not self._open:  # a test may have several Runners
-            raise AssertionError(f"got threads {left} after the close, expected none")
 
 
 class Wire:

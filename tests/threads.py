@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event
 from time import monotonic, monotonic_ns, sleep
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 from numbered import FAILS, Numbered
@@ -22,6 +22,8 @@ from workflow.runners.reading import read
 from workflow.trace import Recorder, Trace
 
 PATIENCE = 10.0  # seconds in which a LocalRunner should have done anything
+B = TypeVar("B", bound=BaseRunner[Any, Any])
+
 MOMENT = 0.02  # seconds in which it would do what it should not
 
 
@@ -40,19 +42,18 @@ def threads_left() -> list[str]:
     return [each.name for each in threading.enumerate() if each.name.startswith("windtunnel ")]
 
 
-class OnThreads(RunnerContract[LocalRunner]):
-    """The hooks for a LocalRunner."""
+class OverNumbers(RunnerContract[B]):
+    """The hooks for a real Runner over `Numbered`."""
 
-    def make_runner(self) -> LocalRunner:
-        return LocalRunner(Numbered(), slots=6, buffer=1, batch_rows=8)
+    moment: ClassVar[float] = MOMENT
 
-    def run_until(self, runner: LocalRunner, condition: Callable[[], bool]) -> None:
+    def run_until(self, runner: B, condition: Callable[[], bool]) -> None:
         del runner
         until(condition)
 
-    def quiet(self, runner: LocalRunner) -> None:
+    def quiet(self, runner: B) -> None:
         del runner
-        sleep(MOMENT)
+        sleep(self.moment)
 
     def row_numbers(self, batch: pa.RecordBatch) -> list[int]:
         return [int(each.as_py()) for each in batch.column("utf8.builtin.message")]
@@ -62,14 +63,21 @@ class OnThreads(RunnerContract[LocalRunner]):
         plan.add(DataObjScan(location=FAILS))
         return plan
 
-    def tables(self, runner: LocalRunner) -> Mapping[str, int]:
+    def tables(self, runner: B) -> Mapping[str, int]:
         return runner.tables()
 
-    def close(self, runner: LocalRunner) -> None:
+    def close(self, runner: B) -> None:
         runner.close()
         left = threads_left()
         if left and not self._open:  # a test may have several Runners
             raise AssertionError(f"got threads {left} after the close, expected none")
+
+
+class OnThreads(OverNumbers[LocalRunner]):
+    """The hooks for a LocalRunner."""
+
+    def make_runner(self) -> LocalRunner:
+        return LocalRunner(Numbered(), slots=6, buffer=1, batch_rows=8)
 
 
 @dataclass

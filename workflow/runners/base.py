@@ -251,14 +251,12 @@ class BaseRunner(ABC, Generic[J, C]):
     def show(self, manifest: Manifest, channel: C, state: StreamState) -> None:
         """A sender's word about its stream; none counts once that is closed."""
         with self._lock:
-            if channel.state not in (state, StreamState.CLOSED):
-                channel.state = state
-                self._delivery.post(partial(manifest.stream_event_handler, channel.stream, state))
+            self._change(manifest, channel, state)
 
     def narrow(self, job: J, range_: ContributingTimeRange) -> None:
+        """Which times can still change what a task gives."""
         with self._lock:
-            if job.state is TaskState.RUNNING:
-                self._set(job, TaskStatus(TaskState.RUNNING, contributing_time_range=range_))
+            self._narrow(job, range_)
 
     def free_slot(self, job: J) -> None:
         """A task that was launched is at work no more."""
@@ -308,6 +306,15 @@ class BaseRunner(ABC, Generic[J, C]):
             if job is not None and job.state is TaskState.PENDING:
                 pipeline.busy += 1
                 self.launch(job)
+
+    def _change(self, manifest: Manifest, channel: C, state: StreamState) -> None:
+        if channel.state not in (state, StreamState.CLOSED):
+            channel.state = state
+            self._delivery.post(partial(manifest.stream_event_handler, channel.stream, state))
+
+    def _narrow(self, job: J, range_: ContributingTimeRange) -> None:
+        if job.state is TaskState.RUNNING:
+            self._set(job, TaskStatus(TaskState.RUNNING, contributing_time_range=range_))
 
     def _set(self, job: J, status: TaskStatus) -> None:
         job.state = status.state

@@ -395,23 +395,15 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
 
     def _say_range(self, link: Link[_Job], message: Message) -> None:
         job = self._job(link, message)
-        if job is not None and job.state is TaskState.RUNNING:
+        if job is not None:
             instant = Timestamp.parse(message["timestamp"])
-            range_ = ContributingTimeRange(instant, message["less_than"])
-            self._set(job, TaskStatus(TaskState.RUNNING, contributing_time_range=range_))
+            self._narrow(job, ContributingTimeRange(instant, message["less_than"]))
 
     def _say_stream(self, link: Link[_Job], message: Message) -> None:
         job = self._job(link, message)
-        state = StreamState(message["state"])
         for channel in job.sinks if job is not None else ():
-            if str(channel.stream.id) == message["stream"]:
-                self._change(channel, state)
-
-    def _change(self, channel: _Stream, state: StreamState) -> None:
-        if channel.state not in (state, StreamState.CLOSED):
-            channel.state = state
-            handler = self._owners[channel].stream_event_handler
-            self._delivery.post(partial(handler, channel.stream, state))
+            if job is not None and str(channel.stream.id) == message["stream"]:
+                self._change(job.manifest, channel, StreamState(message["state"]))
 
     def _say_over(self, link: Link[_Job], message: Message) -> None:
         job = self._job(link, message)
