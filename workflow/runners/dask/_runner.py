@@ -6,7 +6,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
@@ -213,8 +213,14 @@ class DaskRunner(BaseRunner[_Job, _Stream]):
         for link in links:
             link.close()
         self._client.unsubscribe_topic(self._topic)
-        left = _Beside(partial(self._client.unregister_worker_plugin, self._topic))
-        left.wait(self.patience)
+        # A worker that is stopped, or dies now, keeps nobody waiting, and no thread either.
+        scheduler: Any = self._client.scheduler
+        with suppress(TimeoutError, OSError, ValueError):
+            self._client.sync(
+                scheduler.unregister_worker_plugin,
+                name=self._topic,
+                callback_timeout=self.patience,
+            )
         self.end_delivery()
 
     # What the account of tasks and streams asks, with its lock held.
